@@ -1,0 +1,1 @@
+"""What the bot calls: shell, Slack, journal, network."""

@@ -1,0 +1,1 @@
+"""What calls the bot: Slack listeners, the webhook, the probe schedule."""

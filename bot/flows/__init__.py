@@ -1,0 +1,1 @@
+"""The stories of the bot, each told in order: gather, decide, act."""

@@ -1,0 +1,177 @@
+"""The few things that the flows need from the outside, as Protocols; adapters implement them, fakes too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bot.domain.events import Event, Recorded
+from bot.domain.fleet import Director, Probe
+from bot.domain.health import ProbeResult
+from bot.domain.observed import CommandResult
+from bot.views.message import SlackMessage
+
+
+class Clock(Protocol):
+    """Time, passed in so that decisions can be tried at any moment."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never jumps, for measuring durations."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An event to be recorded.
+
+    ``source_key`` makes the append idempotent: a second entry with the same key is absorbed. ``at_source`` is when
+    it happened by the source's clock (None: the journal takes the time of recording).
+    """
+
+    event: Event
+    source_key: str | None = None
+    at_source: datetime | None = None
+
+
+class Journal(Protocol):
+    """The durable, append-only record that everything else is folded from."""
+
+    async def append(self, *entries: Entry) -> tuple[Recorded | None, ...]:
+        """Record *entries* in one transaction, in order, and return them once they are durable.
+
+        An entry whose ``source_key`` is known already is not recorded again and gives None.
+        Raises JournalUnavailable when the store cannot be written.
+        """
+        ...
+
+    async def read(self, *, after: int = 0, kinds: Sequence[str] = (), limit: int = 1000) -> tuple[Recorded, ...]:
+        """Events with a sequence above *after*, oldest first, at most *limit*, of *kinds* (all if empty)."""
+        ...
+
+    async def last_sequence(self) -> int:
+        """The highest sequence recorded so far; 0 for an empty journal."""
+        ...
+
+    async def add_samples(self, results: Sequence[ProbeResult]) -> None:
+        """Keep probe results in their own table (retention applies); never in the journal."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is queued and let go of the store."""
+        ...
+
+
+class JournalUnavailable(Exception):
+    """The journal's store cannot be read or written; the message says where it is (without secrets) and why."""
+
+
+class ShellError(Exception):
+    """A command could not be run, or its outcome is not known. ``director`` and ``argv`` say which."""
+
+    def __init__(self, director: str, argv: Sequence[str], reason: str) -> None:
+        super().__init__(f"{director}: {reason}")
+        self.director = director
+        self.argv = tuple(argv)
+        self.reason = reason
+
+
+class Unreachable(ShellError):
+    """No SSH connection: the command did not run."""
+
+
+class HostKeyRefused(ShellError):
+    """The host showed a key that is not the pinned one: the command did not run."""
+
+
+class AuthenticationRefused(ShellError):
+    """The host refused the bot's key: the command did not run."""
+
+
+class OutcomeUnknown(ShellError):
+    """The deadline passed or the connection broke after the command was sent: it may have run. Observe first."""
+
+
+class RemoteShell(Protocol):
+    """Runs argv lists on directors over SSH."""
+
+    async def run(
+        self, director: Director, argv: Sequence[str], *, deadline: float = 10.0, sudo: bool = False
+    ) -> CommandResult:
+        """Run *argv* on *director* within *deadline* seconds, through ``sudo -n`` where *sudo* is set.
+
+        A non-zero exit status is a result, not an error. Raises a ShellError when there is no result.
+        """
+        ...
+
+    def changing(self, director: Director) -> AbstractAsyncContextManager[None]:
+        """Hold the one lock per director that every change of its state is made under."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRef:
+    """Where a message stands: the channel id and the ``ts`` that Slack gave."""
+
+    channel: str
+    ts: str
+
+
+class MessengerUnavailable(Exception):
+    """Slack could not be reached or keeps answering with errors; what was to be said stays in the journal."""
+
+
+class MessageRefused(Exception):
+    """Slack refused this very message (``invalid_blocks``, ``channel_not_found`` …): a retry would not help."""
+
+
+class Messenger(Protocol):
+    """Posts and edits messages."""
+
+    async def post(
+        self, channel: str, message: SlackMessage, *, key: str | None = None, thread_ts: str | None = None
+    ) -> MessageRef:
+        """Post *message*; *key* is kept in the message's metadata so that :meth:`find` can find it again."""
+        ...
+
+    async def update(self, ref: MessageRef, message: SlackMessage, *, key: str | None = None) -> None:
+        """Replace the message at *ref*."""
+        ...
+
+    async def find(self, channel: str, key: str) -> MessageRef | None:
+        """The bot's own recent message that carries *key*, or None."""
+        ...
+
+    async def tell(self, channel: str, user: str, message: SlackMessage) -> None:
+        """Show *message* to *user* only (chat.postEphemeral)."""
+        ...
+
+    async def members_of(self, usergroup: str) -> tuple[str, ...]:
+        """The user ids of a user group (usergroups.users.list)."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the HTTP session."""
+        ...
+
+
+class Prober(Protocol):
+    """Asks one target one question."""
+
+    async def measure(self, probe: Probe) -> ProbeResult:
+        """The outcome; never raises: what could not be measured is an outcome of its own."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is kept open."""
+        ...

@@ -1,0 +1,1 @@
+"""The tools' languages: argv out, facts in. Nothing here does I/O."""
