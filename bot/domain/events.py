@@ -1,0 +1,388 @@
+"""What can happen, in the past tense: the only things that the journal records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bot.domain.fleet import Address
+from bot.domain.health import Outcome
+from bot.domain.observed import ServiceKey, UnitState
+
+
+class VrrpState(StrEnum):
+    """What a director says of a VRRP instance or sync group (keepalived.conf(5), notify)."""
+
+    MASTER = "MASTER"
+    BACKUP = "BACKUP"
+    FAULT = "FAULT"
+    STOP = "STOP"
+    DELETED = "DELETED"
+    MASTER_RX_LOWER_PRI = "MASTER_RX_LOWER_PRI"
+    MASTER_PRIORITY = "MASTER_PRIORITY"
+    BACKUP_PRIORITY = "BACKUP_PRIORITY"
+
+
+# --- what a director's agent passed on ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VrrpStateChanged:
+    """A director *claims* a state for a VRRP instance (or a sync group, where ``group`` is set)."""
+
+    cluster: str
+    director: str
+    instance: str
+    state: VrrpState
+    priority: int | None = None
+    group: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealServerChanged:
+    """keepalived's own checks on one director found a real server up or down."""
+
+    cluster: str
+    director: str
+    service: ServiceKey
+    address: Address
+    port: int
+    up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuorumChanged:
+    """keepalived on one director gained or lost the quorum of a virtual service."""
+
+    cluster: str
+    director: str
+    service: ServiceKey
+    up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLineUnreadable:
+    """The agent passed on a line that the bot cannot read: kept as it came, nothing guessed."""
+
+    cluster: str
+    director: str
+    line: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentGap:
+    """A director's agent lost ``lost`` lines (0: a number that it does not know) and says why."""
+
+    cluster: str
+    director: str
+    lost: int
+    why: str
+
+
+# --- what the bot found out itself ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotStarted:
+    """A bot process began; ``runner`` names it (host, pid, start)."""
+
+    version: str
+    runner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollCallAnswer:
+    """One director's answer to a roll call. ``error`` is set where there is none: its state is UNKNOWN.
+
+    ``holds`` lists the virtual addresses found on its interfaces, without prefix length.
+    """
+
+    director: str
+    error: str | None = None
+    holds: tuple[str, ...] = ()
+    keepalived: UnitState | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the director answered at all."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollCallTaken:
+    """Every director of a cluster was asked who holds what. ``reason`` says why it was asked."""
+
+    cluster: str
+    reason: str
+    answers: tuple[RollCallAnswer, ...]
+
+    def answer(self, director: str) -> RollCallAnswer | None:
+        """What *director* answered, or None if it was not asked."""
+        return next((a for a in self.answers if a.director == director), None)
+
+    def holders(self, address: str) -> tuple[str, ...]:
+        """The directors on which *address* was found."""
+        return tuple(a.director for a in self.answers if address in a.holds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSilenceChanged:
+    """A director's agent stopped reporting in (``silent``), or does so again. ``last_heard`` is its last heartbeat."""
+
+    cluster: str
+    director: str
+    silent: bool
+    last_heard: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChanged:
+    """Probes found a target's health changed, after rise or fall. ``since`` is the start of the first probe that said so.
+
+    ``real_server`` is None where the VIP of ``service`` was probed.
+    """
+
+    cluster: str
+    service: str
+    real_server: str | None
+    outcome: Outcome
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutageMeasured:
+    """A run of failed probes ended with a good one: what the bot's own probes can say of an outage, and how exactly.
+
+    It lasted at least from ``first_bad_at`` to ``last_bad_at`` and at most from ``last_good_at`` to ``first_good_at``.
+    """
+
+    cluster: str
+    service: str
+    real_server: str | None
+    last_good_at: datetime | None
+    first_bad_at: datetime
+    last_bad_at: datetime
+    first_good_at: datetime
+    failed: int
+
+
+# --- what operators asked for and what came of it -------------------------------------------------------------------
+
+
+class OperationKind(StrEnum):
+    """What an operator can ask for that changes something."""
+
+    DRAIN = "drain"
+    RESTORE = "restore"
+
+
+class Via(StrEnum):
+    """Where a request came from."""
+
+    SLACK = "slack"
+    TERMINAL = "terminal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who asked: a Slack user id or an account of the bot's machine, with the name to show."""
+
+    id: str
+    name: str
+    via: Via
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One change on one director: exactly this argv will run, to move this weight. ``active`` is what it found."""
+
+    number: int
+    director: str
+    service: str
+    argv: tuple[str, ...]
+    before: int
+    after: int
+    active: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRequested:
+    """Somebody asked for a change and was shown ``steps``. ``forced`` overrides the capacity guard."""
+
+    operation: str
+    kind: OperationKind
+    cluster: str
+    real_server: str
+    by: Actor
+    steps: tuple[Step, ...]
+    channel: str | None = None
+    forced: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationDenied:
+    """Somebody asked for a change and was refused. ``operation`` is None where nothing had been planned yet."""
+
+    operation: str | None
+    request: str
+    by: Actor
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationConfirmed:
+    """Somebody pressed the button (or said ``--yes``)."""
+
+    operation: str
+    by: Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationCancelled:
+    """Somebody called it off, or what was confirmed no longer held; ``reason`` says which."""
+
+    operation: str
+    by: Actor | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationStarted:
+    """The steps, observed again after the confirmation, are about to run in the process ``runner``."""
+
+    operation: str
+    runner: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """A step is about to be run: from here until StepFinished its outcome is unknown."""
+
+    operation: str
+    step: int
+
+
+class StepOutcome(StrEnum):
+    """How a step ended. FOUND_DONE: the table already showed it, so nothing was run again."""
+
+    DONE = "done"
+    FOUND_DONE = "found done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished:
+    """What came of a step. The ``weight`` is what the table showed afterwards; None: it could not be read."""
+
+    operation: str
+    step: int
+    outcome: StepOutcome
+    weight: int | None
+    detail: str = ""
+    duration_s: float = 0.0
+
+
+class Verdict(StrEnum):
+    """How an operation ended, judged by the tables and not by exit codes."""
+
+    DONE = "done"
+    DRAINED = "drained"
+    STILL_CONNECTED = "still connected"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationFinished:
+    """An operation is over."""
+
+    operation: str
+    verdict: Verdict
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideSet:
+    """An operator wants a real server drained whatever its health. ``weights`` is (director, service, weight before)."""
+
+    cluster: str
+    real_server: str
+    operation: str
+    by: Actor
+    weights: tuple[tuple[str, str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideCleared:
+    """The real server is back in service."""
+
+    cluster: str
+    real_server: str
+    operation: str
+    by: Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideReasserted:
+    """A director had given a drained real server a weight again (a flap, a restart); the bot took it back to 0."""
+
+    cluster: str
+    real_server: str
+    director: str
+    service: str
+    found: int
+    error: str | None = None
+
+
+# --- what was said --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePosted:
+    """Slack took a message (or an edit of it). ``key`` is what it is about; ``digest`` is of what was said."""
+
+    key: str
+    channel: str
+    ts: str
+    digest: str
+
+
+Event = (
+    VrrpStateChanged
+    | RealServerChanged
+    | QuorumChanged
+    | AgentLineUnreadable
+    | AgentGap
+    | BotStarted
+    | RollCallTaken
+    | AgentSilenceChanged
+    | HealthChanged
+    | OutageMeasured
+    | OperationRequested
+    | OperationDenied
+    | OperationConfirmed
+    | OperationCancelled
+    | OperationStarted
+    | StepStarted
+    | StepFinished
+    | OperationFinished
+    | OverrideSet
+    | OverrideCleared
+    | OverrideReasserted
+    | MessagePosted
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An event in the journal: its place in the order, when it was recorded, when it happened by its source's clock."""
+
+    sequence: int
+    recorded_at: datetime
+    at_source: datetime
+    event: Event
