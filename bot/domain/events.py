@@ -139,7 +139,7 @@ class AgentSilenceChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthChanged:
-    """Probes found a target's health changed, after rise or fall. ``since`` is the start of the first probe that said so.
+    """Probes found a target's health changed. ``since`` is the start of the first probe that said so.
 
     ``real_server`` is None where the VIP of ``service`` was probed.
     """
@@ -308,7 +308,7 @@ class OperationFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideSet:
-    """An operator wants a real server drained whatever its health. ``weights`` is (director, service, weight before)."""
+    """An operator wants a real server drained. ``weights`` is (director, service, weight before)."""
 
     cluster: str
     real_server: str

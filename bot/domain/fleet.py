@@ -278,9 +278,7 @@ class Fleet:
         A bare name that means several things is answered with the qualified ones; an unknown name with near ones.
         """
         candidates = [(n, f) for n, f in self.named() if not kinds or isinstance(f.thing, kinds)]
-        hits = [f for n, f in candidates if n == name] or [
-            f for n, f in candidates if n.casefold() == name.casefold()
-        ]
+        hits = [f for n, f in candidates if n == name] or [f for n, f in candidates if n.casefold() == name.casefold()]
         if len(hits) == 1:
             return hits[0]
         if hits:

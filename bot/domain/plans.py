@@ -1,0 +1,209 @@
+"""A command and the observed tables in, steps or a refusal out; and the verdict afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bot.domain.events import OperationKind, Step
+from bot.domain.fleet import Cluster, Director, RealServer, VirtualService
+from bot.domain.observed import IpvsDestination, IpvsTable, destination_of
+
+# How lvs.ipvsadm builds the argv that sets a weight; passed in, because the domain does not know the tools.
+SetWeight = Callable[[VirtualService, IpvsDestination, int], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What was observed of one director: its table, or why there is none."""
+
+    director: str
+    table: IpvsTable | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps that will run, one a director and service, and what the operator should know before confirming."""
+
+    kind: OperationKind
+    cluster: str
+    real_server: str
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> int:
+        """Active connections of the real server, over all directors and services that the steps change."""
+        return sum(step.active for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why nothing will be run, and what to do instead."""
+
+    reason: str
+    instead: str = ""
+    can_force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NothingToDo:
+    """The tables already show what was asked for."""
+
+    reason: str
+
+
+def plan_drain(
+    cluster: Cluster,
+    server: RealServer,
+    views: tuple[View, ...],
+    healthy: Callable[[str, str], bool | None],
+    set_weight: SetWeight,
+    *,
+    forced: bool = False,
+) -> Plan | Refusal | NothingToDo:
+    """Set *server* to weight 0 on every director, in every service that has it.
+
+    *healthy(service, real server)* is what the probes say (None: not known). Refuses when a director cannot be
+    observed (a drain on one director alone is lost at failover) and when a service would be left without a healthy
+    real server, unless *forced*.
+    """
+    refusal = _unobserved(views, forced)
+    if refusal:
+        return refusal
+    emptied = _emptied(cluster, server, views, healthy)
+    if emptied and not forced:
+        names = ", ".join(emptied)
+        return Refusal(
+            reason=f"{server.name} is the last healthy real server of {names}: nobody would be left to answer.",
+            instead=f"drain {server.name} --force",
+            can_force=True,
+        )
+    steps = _steps(cluster, server, views, set_weight, lambda _director, _service: 0)
+    if not steps:
+        return _nothing(cluster, server, views, "has weight 0 on every director already")
+    warnings = [
+        f"{view.director} cannot be reached ({view.error}): it keeps its weight." for view in views if not view.table
+    ]
+    if emptied:
+        warnings.append(f"This leaves {', '.join(emptied)} without a healthy real server.")
+    return Plan(
+        kind=OperationKind.DRAIN, cluster=cluster.name, real_server=server.name, steps=steps, warnings=tuple(warnings)
+    )
+
+
+def plan_restore(
+    cluster: Cluster,
+    server: RealServer,
+    views: tuple[View, ...],
+    recorded: Mapping[tuple[str, str], int],
+    set_weight: SetWeight,
+) -> Plan | Refusal | NothingToDo:
+    """Give *server* its weights back: the ones *recorded* by (director, service) at the drain, else the configured."""
+    refusal = _unobserved(views, forced=False)
+    if refusal:
+        return refusal
+
+    def wanted(director: str, service: VirtualService) -> int:
+        member = service.member(server.name)
+        assert member is not None
+        # A weight of 0 that was recorded is somebody's earlier drain by hand: going back to it would restore nothing.
+        return recorded.get((director, service.name)) or member.weight
+
+    steps = _steps(cluster, server, views, set_weight, wanted)
+    if not steps:
+        return _nothing(cluster, server, views, "has its weight on every director already")
+    return Plan(kind=OperationKind.RESTORE, cluster=cluster.name, real_server=server.name, steps=steps)
+
+
+def still_holds(shown: tuple[Step, ...], now: tuple[Step, ...]) -> bool:
+    """Whether what the operator confirmed (*shown*) is still what would be run: same argv, same directors.
+
+    The number of connections may have changed; a step that is no longer needed may be missing.
+    """
+    return {(s.director, s.argv) for s in now} <= {(s.director, s.argv) for s in shown}
+
+
+def _unobserved(views: tuple[View, ...], forced: bool) -> Refusal | None:
+    missing = [view for view in views if view.table is None]
+    if not missing or (forced and len(missing) < len(views)):
+        return None
+    which = "; ".join(f"{view.director}: {view.error}" for view in missing)
+    return Refusal(
+        reason=f"Not every director answers ({which}). A change on the others alone would be lost at a failover.",
+        instead="status",
+        can_force=len(missing) < len(views),
+    )
+
+
+def _emptied(
+    cluster: Cluster, server: RealServer, views: tuple[View, ...], healthy: Callable[[str, str], bool | None]
+) -> list[str]:
+    """The services that would have no other healthy real server with a weight on some director."""
+    emptied = []
+    for service in cluster.services_of(server.name):
+        others = [cluster.real_server(m.real_server) for m in service.members if m.real_server != server.name]
+        tables = [view.table for view in views if view.table is not None]
+        for table in tables:
+            standing = [o for o in others if _serves(table, service, o) and healthy(service.name, o.name) is not False]
+            if not standing:
+                emptied.append(service.name)
+                break
+    return emptied
+
+
+def _nothing(cluster: Cluster, server: RealServer, views: tuple[View, ...], otherwise: str) -> NothingToDo | Refusal:
+    """Why there is no step: it is as asked for, or the server is in no table (keepalived removed it)."""
+    listed = any(
+        destination_of(view.table, service, server)
+        for view in views
+        if view.table
+        for service in cluster.services_of(server.name)
+    )
+    if listed:
+        return NothingToDo(reason=f"{server.name} {otherwise}.")
+    return Refusal(
+        reason=f"{server.name} is in no director's table: keepalived removed it, because its check fails.",
+        instead=f"status {server.name}",
+    )
+
+
+def _serves(table: IpvsTable, service: VirtualService, server: RealServer) -> bool:
+    destination = destination_of(table, service, server)
+    return destination is not None and destination.weight > 0
+
+
+def _steps(
+    cluster: Cluster,
+    server: RealServer,
+    views: tuple[View, ...],
+    set_weight: SetWeight,
+    wanted: Callable[[str, VirtualService], int],
+) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    for view in views:
+        for service in cluster.services_of(server.name):
+            found = destination_of(view.table, service, server) if view.table else None
+            # A server that keepalived has removed has no weight to set: it gets the override's weight when it returns.
+            if found is None:
+                continue
+            after = wanted(view.director, service)
+            if found.weight != after:
+                steps.append(
+                    Step(
+                        number=len(steps) + 1,
+                        director=view.director,
+                        service=service.name,
+                        argv=set_weight(service, found, after),
+                        before=found.weight,
+                        after=after,
+                        active=found.active,
+                    )
+                )
+    return tuple(steps)
+
+
+def directors_in_order(cluster: Cluster, holders: tuple[str, ...]) -> tuple[Director, ...]:
+    """The directors, those that hold no VIP first: a mistake then shows where no client is."""
+    return tuple(sorted(cluster.directors, key=lambda d: d.name in holders))
