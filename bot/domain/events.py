@@ -96,13 +96,16 @@ class BotStarted:
 class RollCallAnswer:
     """One director's answer to a roll call. ``error`` is set where there is none: its state is UNKNOWN.
 
-    ``holds`` lists the virtual addresses found on its interfaces, without prefix length.
+    ``holds`` lists the virtual addresses found on its interfaces, without prefix length. ``weights`` is (service, real
+    server, weight) for every pool member in its IPVS table; one that keepalived removed is missing from it. None: the
+    table could not be read.
     """
 
     director: str
     error: str | None = None
     holds: tuple[str, ...] = ()
     keepalived: UnitState | None = None
+    weights: tuple[tuple[str, str, int], ...] | None = None
 
     @property
     def answered(self) -> bool:
