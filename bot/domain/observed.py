@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
 
-from bot.domain.fleet import Address, Forwarding, Interface, PoolMember, Protocol, RealServer, VirtualService
+from bot.domain.fleet import Address, Cluster, Forwarding, Interface, PoolMember, Protocol, RealServer, VirtualService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +156,24 @@ class CommandResult:
     stdout: str
     stderr: str
     duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What one director showed. ``error`` says why something is missing (None: all of it was read)."""
+
+    director: str
+    reachable: bool
+    error: str | None = None
+    addresses: tuple[HeldAddress, ...] = ()
+    keepalived: UnitState | None = None
+    table: IpvsTable | None = None
+    latency_s: float = 0.0
+
+    def holds(self, cluster: Cluster) -> tuple[str, ...]:
+        """The virtual addresses of *cluster* that stand on this director's interfaces."""
+        vips = {vip.ip for instance in cluster.vrrp_instances for vip in instance.virtual_addresses}
+        return tuple(str(a.address.ip) for a in self.addresses if a.address.ip in vips)
 
 
 def key_of(service: VirtualService) -> ServiceKey:

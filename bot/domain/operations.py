@@ -229,7 +229,7 @@ def _overrides(
         case OverrideSet():
             key = (event.cluster, event.real_server)
             before = overrides.get(key)
-            # A drain that is repeated finds weight 0 where the first one left it: what counts is the weight before that.
+            # A drain that is repeated finds weight 0 where the first left it: what counts is the weight before that.
             found = {(director, service): weight for director, service, weight in event.weights}
             return {
                 **overrides,

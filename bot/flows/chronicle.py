@@ -1,0 +1,106 @@
+"""Record, then tell: every event goes into the journal first, then into the folds, then to whoever waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bot.domain import incidents, operations, situation
+from bot.domain.events import MessagePosted, Recorded
+from bot.domain.fleet import Fleet
+from bot.domain.incidents import Incidents
+from bot.domain.operations import Operations
+from bot.domain.situation import Situation
+from bot.flows.ports import Entry, Journal, MessageRef
+
+Listener = Callable[[Recorded], None]
+PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """Where a message stands and a digest of what it says."""
+
+    ref: MessageRef
+    digest: str
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """What the journal adds up to so far: the folds, by cluster."""
+
+    situations: dict[str, Situation]
+    incidents: dict[str, Incidents]
+    operations: Operations = field(default_factory=Operations)
+    posted: dict[str, Posted] = field(default_factory=dict)
+    sequence: int = 0
+
+    @classmethod
+    def of(cls, fleet: Fleet) -> World:
+        """A world in which nothing has happened yet."""
+        return cls(
+            situations={c.name: Situation() for c in fleet.clusters},
+            incidents={c.name: Incidents() for c in fleet.clusters},
+        )
+
+
+class Chronicle:
+    """The journal together with what it adds up to. Everything that the bot learns or does goes through here."""
+
+    def __init__(self, journal: Journal, fleet: Fleet) -> None:
+        self.journal = journal
+        self.fleet = fleet
+        self.world = World.of(fleet)
+        self._listeners: list[Listener] = []
+        self._catching_up = asyncio.Lock()
+
+    def listen(self, listener: Listener) -> None:
+        """Call *listener* with every event that is recorded from now on, in order. It must not block."""
+        self._listeners.append(listener)
+
+    async def record(self, *entries: Entry) -> tuple[Recorded | None, ...]:
+        """Append *entries* (see :meth:`Journal.append`) and fold them in. Raises JournalUnavailable."""
+        recorded = await self.journal.append(*entries)
+        fresh = [r for r in recorded if r is not None]
+        if fresh and fresh[0].sequence == self.world.sequence + 1 and not self._catching_up.locked():
+            for event in fresh:
+                self._apply(event)
+        elif fresh and fresh[-1].sequence > self.world.sequence:
+            await self.catch_up()
+        return recorded
+
+    async def catch_up(self) -> int:
+        """Fold in what others wrote (a terminal command, another task) and return how many events that were."""
+        async with self._catching_up:
+            count = 0
+            while page := await self.journal.read(after=self.world.sequence, limit=PAGE):
+                for event in page:
+                    self._apply(event)
+                count += len(page)
+            return count
+
+    def _apply(self, recorded: Recorded) -> None:
+        if recorded.sequence <= self.world.sequence:
+            return
+        fold(self.world, recorded, self.fleet)
+        for listener in self._listeners:
+            listener(recorded)
+
+
+def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
+    """Bring *world* to the state after *recorded*. Events of a cluster that the fleet no longer has are passed over."""
+    world.sequence = recorded.sequence
+    event = recorded.event
+    world.operations = operations.fold(world.operations, recorded)
+    if isinstance(event, MessagePosted):
+        ref = MessageRef(channel=event.channel, ts=event.ts)
+        world.posted[event.key] = Posted(ref=ref, digest=event.digest)
+    name = getattr(event, "cluster", None)
+    if name not in world.situations:
+        return
+    cluster = fleet.cluster(name)
+    before = world.situations[name]
+    after = situation.fold(before, recorded, cluster)
+    world.situations[name] = after
+    world.incidents[name] = incidents.fold(world.incidents[name], before, after, recorded, cluster)

@@ -1,0 +1,128 @@
+"""Ask every director what it holds, side by side: roll calls, tables, and what /lvs status shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from bot.domain.events import RollCallAnswer, RollCallTaken
+from bot.domain.fleet import Cluster, Director
+from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of
+from bot.domain.plans import View
+from bot.flows.ports import RemoteShell, ShellError
+from bot.lvs import ipvsadm, iproute, systemd
+from bot.lvs.errors import Unreadable
+
+T = TypeVar("T")
+PATIENCE = 4.0  # seconds that an observation may take: somebody is waiting, and a dead director has to be told apart
+
+
+class CommandFailed(Exception):
+    """A command ran and failed; the message says where, what was run and what it printed."""
+
+    def __init__(self, result: CommandResult) -> None:
+        said = (result.stderr or result.stdout).strip().splitlines()
+        detail = said[-1] if said else "it printed nothing"
+        super().__init__(f"`{' '.join(result.argv)}` exited {result.exit_status}: {detail}")
+        self.result = result
+
+
+async def run(
+    shell: RemoteShell, director: Director, argv: Sequence[str], *, sudo: bool = False, deadline: float = PATIENCE
+) -> str:
+    """What *argv* printed on *director*. Raises ShellError, and CommandFailed for an exit status other than 0."""
+    result = await shell.run(director, argv, sudo=sudo, deadline=deadline)
+    if result.exit_status != 0:
+        raise CommandFailed(result)
+    return result.stdout
+
+
+async def read_table(shell: RemoteShell, director: Director, *, deadline: float = PATIENCE) -> IpvsTable:
+    """The IPVS table of *director*. Raises ShellError, CommandFailed, Unreadable."""
+    return ipvsadm.parse_table(await run(shell, director, ipvsadm.list_table(), sudo=True, deadline=deadline))
+
+
+async def observe(shell: RemoteShell, director: Director, *, deadline: float = PATIENCE) -> Observed:
+    """Everything that is asked of one director, in one go. Never raises for what the director does."""
+    started = asyncio.get_running_loop().time()
+    results = await asyncio.gather(
+        run(shell, director, iproute.list_addresses(), deadline=deadline),
+        run(shell, director, systemd.show_unit(), deadline=deadline),
+        run(shell, director, ipvsadm.list_table(), sudo=True, deadline=deadline),
+        return_exceptions=True,
+    )
+    problems: list[str] = []
+    texts: list[str | None] = []
+    for result in results:
+        if isinstance(result, ShellError):
+            reason = result.reason
+            return Observed(director=director.name, reachable=False, error=reason)
+        if isinstance(result, CommandFailed):
+            problems.append(str(result))
+            texts.append(None)
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            texts.append(result)
+    addresses = _read(iproute.parse_addresses, texts[0], problems)
+    keepalived = _read(systemd.parse_unit, texts[1], problems)
+    table = _read(ipvsadm.parse_table, texts[2], problems)
+    return Observed(
+        director=director.name,
+        reachable=True,
+        latency_s=asyncio.get_running_loop().time() - started,
+        addresses=addresses or (),
+        keepalived=keepalived,
+        table=table,
+        error="; ".join(problems) or None,
+    )
+
+
+def _read(parse: Callable[[str], T], text: str | None, problems: list[str]) -> T | None:
+    """What *parse* makes of *text*; what it cannot read becomes one of the *problems*, not a guess."""
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except Unreadable as error:
+        problems.append(str(error))
+        return None
+
+
+async def observe_all(shell: RemoteShell, cluster: Cluster, *, deadline: float = PATIENCE) -> tuple[Observed, ...]:
+    """Every director of *cluster*, asked side by side, in the fleet's order."""
+    return tuple(await asyncio.gather(*(observe(shell, d, deadline=deadline) for d in cluster.directors)))
+
+
+def views_of(observed: tuple[Observed, ...]) -> tuple[View, ...]:
+    """What a plan needs of *observed*."""
+    return tuple(
+        View(director=o.director, table=o.table, error=None if o.table else o.error or "no table") for o in observed
+    )
+
+
+async def take_roll_call(shell: RemoteShell, cluster: Cluster, reason: str, *, deadline: float = 2.5) -> RollCallTaken:
+    """Ask every director of *cluster* who holds what, and why (*reason*) it is asked."""
+    observed = await observe_all(shell, cluster, deadline=deadline)
+    return RollCallTaken(cluster=cluster.name, reason=reason, answers=tuple(answer_of(o, cluster) for o in observed))
+
+
+def answer_of(observed: Observed, cluster: Cluster) -> RollCallAnswer:
+    """What is worth keeping of *observed*."""
+    return RollCallAnswer(
+        director=observed.director,
+        error=None if observed.reachable else observed.error or "no answer",
+        holds=observed.holds(cluster),
+        keepalived=observed.keepalived,
+        weights=None if observed.table is None else _weights(observed.table, cluster),
+    )
+
+
+def _weights(table: IpvsTable, cluster: Cluster) -> tuple[tuple[str, str, int], ...]:
+    return tuple(
+        (service.name, server.name, found.weight)
+        for service in cluster.services
+        for server in (cluster.real_server(member.real_server) for member in service.members)
+        if (found := destination_of(table, service, server)) is not None
+    )

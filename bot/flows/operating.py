@@ -1,0 +1,384 @@
+"""/lvs drain and /lvs restore: observe, plan, confirm, observe again, execute on every director, judge by the tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from bot.domain.commands import Command, Verb
+from bot.domain.events import (
+    Actor,
+    OperationCancelled,
+    OperationConfirmed,
+    OperationDenied,
+    OperationFinished,
+    OperationKind,
+    OperationRequested,
+    OperationStarted,
+    OverrideCleared,
+    OverrideSet,
+    Step,
+    StepFinished,
+    StepOutcome,
+    StepStarted,
+    Verdict,
+)
+from bot.domain.fleet import Cluster, NotFound, RealServer, VirtualService
+from bot.domain.observed import IpvsDestination, IpvsTable, Observed, destination_of, key_of
+from bot.domain.operations import Operation, Phase
+from bot.domain.plans import NothingToDo, Plan, Refusal, plan_drain, plan_restore, still_holds
+from bot.domain.policy import Denied, Roles, decide
+from bot.flows.chronicle import Chronicle
+from bot.flows.observing import CommandFailed, observe_all, read_table, views_of
+from bot.flows.ports import Clock, Entry, OutcomeUnknown, RemoteShell, ShellError
+from bot.lvs import ipvsadm
+from bot.lvs.errors import Unreadable
+
+log = structlog.get_logger(__name__)
+
+KINDS = {Verb.DRAIN: OperationKind.DRAIN, Verb.RESTORE: OperationKind.RESTORE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What to tell the person who asked, when it is not an operation: a refusal, or that there is nothing to do."""
+
+    text: str
+    instead: str = ""
+    refused: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Who asks for what, from where. ``request_id`` is what a redelivery of the same request repeats."""
+
+    command: Command
+    by: Actor
+    request_id: str
+    channel: str | None = None
+
+
+def set_weight(service: VirtualService, found: IpvsDestination, weight: int) -> tuple[str, ...]:
+    """The argv that gives *found*, behind *service*, this *weight*."""
+    return ipvsadm.set_weight(key_of(service), found, weight)
+
+
+class Operator:
+    """Carries operations from the request to the verdict. One per process; operations run as tasks of their own."""
+
+    def __init__(
+        self,
+        chronicle: Chronicle,
+        shell: RemoteShell,
+        clock: Clock,
+        roles: Callable[[], Awaitable[Roles]],
+        *,
+        runner: str,
+        new_id: Callable[[], str],
+        poll_s: float = 1.0,
+        patience_s: float = 1800.0,
+        on_count: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._chronicle = chronicle
+        self._shell = shell
+        self._clock = clock
+        self._roles = roles
+        self._runner = runner
+        self._new_id = new_id
+        self._poll_s = poll_s
+        self._patience_s = patience_s
+        self._on_count = on_count
+        self.connected: dict[str, dict[str, int]] = {}
+        """Active connections left, by operation and director: a moment's count, not journalled."""
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    async def request(self, request: Request) -> Operation | Answer | None:
+        """Authorise, observe, plan and record; the operation then waits for :meth:`confirm`.
+
+        None: this very request was recorded before (a redelivery). Raises JournalUnavailable.
+        """
+        command, fleet = request.command, self._chronicle.fleet
+        decision = decide(command, request.by, await self._roles())
+        if isinstance(decision, Denied):
+            return await self._refuse(None, request, decision.reason)
+        assert command.name is not None
+        found = fleet.find(command.name, RealServer)
+        if isinstance(found, NotFound):
+            return await self._refuse(None, request, _unknown(found), _first(found.suggestions, command))
+        server = found.thing
+        assert isinstance(server, RealServer)
+        busy = self._chronicle.world.operations.busy_with(found.cluster.name, server.name)
+        if busy:
+            reason = f"{server.name} is being changed right now: {busy.kind.value} {busy.id} by {busy.by.name}."
+            return await self._refuse(None, request, reason)
+        plan = await self._plan(KINDS[command.verb], found.cluster, server, forced="--force" in command.flags)
+        if isinstance(plan, NothingToDo):
+            return Answer(text=plan.reason, refused=False)
+        if isinstance(plan, Refusal):
+            return await self._refuse(None, request, plan.reason, plan.instead)
+        return await self._requested(request, plan)
+
+    async def _requested(self, request: Request, plan: Plan) -> Operation | None:
+        operation_id = self._new_id()
+        event = OperationRequested(
+            operation=operation_id,
+            kind=plan.kind,
+            cluster=plan.cluster,
+            real_server=plan.real_server,
+            by=request.by,
+            steps=plan.steps,
+            channel=request.channel,
+            forced="--force" in request.command.flags,
+            warnings=plan.warnings,
+        )
+        (recorded,) = await self._chronicle.record(Entry(event=event, source_key=f"request:{request.request_id}"))
+        return self._chronicle.world.operations.by_id[operation_id] if recorded else None
+
+    async def _refuse(self, operation: str | None, request: Request, reason: str, instead: str = "") -> Answer:
+        denied = OperationDenied(operation=operation, request=str(request.command), by=request.by, reason=reason)
+        await self._chronicle.record(Entry(event=denied, source_key=f"denied:{request.request_id}"))
+        return Answer(text=reason, instead=instead)
+
+    async def _plan(
+        self, kind: OperationKind, cluster: Cluster, server: RealServer, *, forced: bool
+    ) -> Plan | Refusal | NothingToDo:
+        views = views_of(await observe_all(self._shell, cluster))
+        situation = self._chronicle.world.situations[cluster.name]
+        if kind is OperationKind.DRAIN:
+            return plan_drain(cluster, server, views, situation.healthy, set_weight, forced=forced)
+        override = self._chronicle.world.operations.override(cluster.name, server.name)
+        return plan_restore(cluster, server, views, override.weights if override else {}, set_weight)
+
+    # --- confirming -----------------------------------------------------------------------------------------------
+
+    async def confirm(self, operation_id: str, by: Actor) -> Answer | None:
+        """The button was pressed: authorise again, and record it. None: go on with :meth:`carry_out`."""
+        operation = self._chronicle.world.operations.by_id.get(operation_id)
+        answer = await self._button(operation, operation_id, by, "confirm")
+        if answer:
+            return answer
+        event = OperationConfirmed(operation=operation_id, by=by)
+        (recorded,) = await self._chronicle.record(Entry(event=event, source_key=f"decided:{operation_id}"))
+        if recorded is None:
+            return Answer(text="Somebody was faster: this is decided already.", refused=False)
+        return None
+
+    async def cancel(self, operation_id: str, by: Actor) -> Answer | None:
+        """The other button was pressed. None: it is called off."""
+        operation = self._chronicle.world.operations.by_id.get(operation_id)
+        answer = await self._button(operation, operation_id, by, "cancel")
+        if answer:
+            return answer
+        event = OperationCancelled(operation=operation_id, by=by, reason=f"called off by {by.name}")
+        (recorded,) = await self._chronicle.record(Entry(event=event, source_key=f"decided:{operation_id}"))
+        if recorded is None:
+            return Answer(text="Somebody was faster: this is decided already.", refused=False)
+        return None
+
+    async def _button(self, operation: Operation | None, operation_id: str, by: Actor, what: str) -> Answer | None:
+        if operation is None:
+            return Answer(text=f"I know no operation {operation_id} (any more). Ask again with the slash command.")
+        command = Command(verb=Verb(operation.kind.value), names=(operation.real_server,))
+        decision = decide(command, by, await self._roles())
+        if isinstance(decision, Denied):
+            request = f"{what} {operation.kind.value} {operation.real_server}"
+            denied = OperationDenied(operation=None, request=request, by=by, reason=decision.reason)
+            await self._chronicle.record(Entry(event=denied))
+            return Answer(text=decision.reason)
+        if operation.phase is not Phase.PLANNED:
+            return Answer(text=f"This is decided already: {operation.phase.value}.", refused=False)
+        return None
+
+    # --- carrying out ---------------------------------------------------------------------------------------------
+
+    async def carry_out(self, operation_id: str) -> Operation:
+        """Take a confirmed operation to its verdict, from wherever it stands: also after a crash in the middle."""
+        operation = self._current(operation_id)
+        if operation.phase is Phase.CONFIRMED:
+            await self._start(operation)
+        else:
+            await self._adopt(operation)
+        operation = self._current(operation_id)
+        while operation.phase is Phase.RUNNING and (step := operation.next_step()):
+            await self._carry_out_step(operation, step)
+            operation = self._current(operation_id)
+        if operation.over:
+            return operation
+        if operation.failures:
+            await self._finish(operation, Verdict.FAILED, _failed(operation))
+        elif operation.kind is OperationKind.RESTORE:
+            await self._finish(operation, Verdict.DONE, "")
+        else:
+            await self._wait_until_drained(operation)
+        return self._current(operation_id)
+
+    def _current(self, operation_id: str) -> Operation:
+        return self._chronicle.world.operations.by_id[operation_id]
+
+    async def _start(self, operation: Operation) -> None:
+        cluster = self._chronicle.fleet.cluster(operation.cluster)
+        server = cluster.real_server(operation.real_server)
+        plan = await self._plan(operation.kind, cluster, server, forced=operation.forced)
+        if isinstance(plan, Refusal):
+            await self._call_off(operation, f"what was true when you asked no longer is: {plan.reason}")
+            return
+        steps = plan.steps if isinstance(plan, Plan) else ()
+        if not still_holds(operation.steps, steps):
+            await self._call_off(operation, "the directors changed since you were shown the commands: ask again")
+            return
+        started = OperationStarted(operation=operation.id, runner=self._runner, steps=steps)
+        await self._chronicle.record(Entry(event=started), Entry(event=_intention(operation, steps)))
+
+    async def _adopt(self, operation: Operation) -> None:
+        if operation.runner != self._runner:
+            adopted = OperationStarted(operation=operation.id, runner=self._runner, steps=operation.steps)
+            await self._chronicle.record(Entry(event=adopted))
+
+    async def _carry_out_step(self, operation: Operation, step: Step) -> None:
+        cluster = self._chronicle.fleet.cluster(operation.cluster)
+        director = cluster.director(step.director)
+        service, server = cluster.service(step.service), cluster.real_server(operation.real_server)
+        began = self._clock.monotonic()
+        async with self._shell.changing(director):
+            try:
+                if step.number in operation.begun:
+                    # It was started by a run that ended before it could say how: look before running it again.
+                    found = _weight(await read_table(self._shell, director), service, server)
+                    if found == step.after:
+                        await self._finished(operation, step, StepOutcome.FOUND_DONE, found, "", began)
+                        return
+                else:
+                    await self._chronicle.record(Entry(event=StepStarted(operation=operation.id, step=step.number)))
+                said = await self._change(cluster, step)
+                weight = _weight(await read_table(self._shell, director), service, server)
+            except (ShellError, CommandFailed, Unreadable) as error:
+                await self._finished(operation, step, StepOutcome.FAILED, None, str(error), began)
+                return
+        if weight == step.after:
+            await self._finished(operation, step, StepOutcome.DONE, weight, "", began)
+        else:
+            shown = "it is no longer in the table" if weight is None else f"the table shows weight {weight}"
+            detail = f"{step.director}: {said or 'the command returned 0'}, but {shown}"
+            await self._finished(operation, step, StepOutcome.FAILED, weight, detail, began)
+
+    async def _change(self, cluster: Cluster, step: Step) -> str:
+        """Run the step's argv; what it complained of, if it did. The table, read afterwards, is the judge."""
+        try:
+            result = await self._shell.run(cluster.director(step.director), step.argv, sudo=True)
+        except OutcomeUnknown as error:
+            return error.reason
+        if result.exit_status != 0:
+            return str(CommandFailed(result))
+        return ""
+
+    async def _finished(
+        self,
+        operation: Operation,
+        step: Step,
+        outcome: StepOutcome,
+        weight: int | None,
+        detail: str,
+        began: float,
+    ) -> None:
+        event = StepFinished(
+            operation=operation.id,
+            step=step.number,
+            outcome=outcome,
+            weight=weight,
+            detail=detail,
+            duration_s=self._clock.monotonic() - began,
+        )
+        await self._chronicle.record(Entry(event=event))
+
+    async def _wait_until_drained(self, operation: Operation) -> None:
+        """Count the connections down until none is left, patience ends or a restore takes over."""
+        cluster = self._chronicle.fleet.cluster(operation.cluster)
+        server = cluster.real_server(operation.real_server)
+        began = self._clock.now()
+        empty = 0
+        while True:
+            override = self._chronicle.world.operations.override(cluster.name, server.name)
+            if override is None or override.operation != operation.id:
+                await self._finish(operation, Verdict.SUPERSEDED, "another operation took over")
+                return
+            counts, unread = _counts(await observe_all(self._shell, cluster), cluster, server)
+            self.connected[operation.id] = counts
+            self._on_count()
+            # A listing can be torn while keepalived rebuilds its table: nobody is told "drained" on one look.
+            empty = empty + 1 if not any(counts.values()) and not unread else 0
+            if empty == 2:
+                await self._finish(operation, Verdict.DRAINED, "")
+                return
+            if self._overdue(operation, began):
+                left = sum(counts.values())
+                detail = f"{left} active connections are left; {server.name} stays at weight 0"
+                await self._finish(operation, Verdict.STILL_CONNECTED, detail)
+                return
+            await asyncio.sleep(self._poll_s)
+
+    def _overdue(self, operation: Operation, began: datetime) -> bool:
+        since = max(operation.requested_at, began)
+        return (self._clock.now() - since).total_seconds() > self._patience_s
+
+    async def _finish(self, operation: Operation, verdict: Verdict, detail: str) -> None:
+        event = OperationFinished(operation=operation.id, verdict=verdict, detail=detail)
+        await self._chronicle.record(Entry(event=event, source_key=f"finished:{operation.id}"))
+        self.connected.pop(operation.id, None)
+
+    async def _call_off(self, operation: Operation, reason: str) -> None:
+        await self._chronicle.record(Entry(event=OperationCancelled(operation=operation.id, by=None, reason=reason)))
+
+
+def _intention(operation: Operation, steps: tuple[Step, ...]) -> OverrideSet | OverrideCleared:
+    """What the operator wants from now on, whatever keepalived does to the weights."""
+    by = operation.confirmed_by or operation.by
+    if operation.kind is OperationKind.RESTORE:
+        return OverrideCleared(
+            cluster=operation.cluster, real_server=operation.real_server, operation=operation.id, by=by
+        )
+    return OverrideSet(
+        cluster=operation.cluster,
+        real_server=operation.real_server,
+        operation=operation.id,
+        by=by,
+        weights=tuple((s.director, s.service, s.before) for s in steps),
+    )
+
+
+def _weight(table: IpvsTable, service: VirtualService, server: RealServer) -> int | None:
+    found = destination_of(table, service, server)
+    return None if found is None else found.weight
+
+
+def _counts(
+    observed: tuple[Observed, ...], cluster: Cluster, server: RealServer
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Active connections of *server* by director, and the directors that could not be asked."""
+    counts: dict[str, int] = {}
+    unread = []
+    for one in observed:
+        if one.table is None:
+            unread.append(one.director)
+            continue
+        found = (destination_of(one.table, service, server) for service in cluster.services_of(server.name))
+        counts[one.director] = sum(destination.active for destination in found if destination)
+    return counts, tuple(unread)
+
+
+def _failed(operation: Operation) -> str:
+    return "; ".join(result.detail for result in operation.failures)
+
+
+def _unknown(found: NotFound) -> str:
+    if found.ambiguous:
+        return f"{found.name} means more than one real server: {', '.join(found.suggestions)}."
+    return f"There is no real server called {found.name} in the fleet file."
+
+
+def _first(suggestions: tuple[str, ...], command: Command) -> str:
+    return f"{command.verb.value} {suggestions[0]}" if suggestions else "status"

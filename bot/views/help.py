@@ -1,0 +1,30 @@
+"""Help, and what a misspelt command is answered with."""
+
+from __future__ import annotations
+
+from bot.domain.commands import GRAMMAR, Misspelt, Verb, grammar
+from bot.views.blocks import context, limited, section
+from bot.views.message import SlackMessage
+from bot.views.words import code, escape
+
+
+def help_message(name: str | None, *, command: str = "/lvs") -> SlackMessage:
+    """All commands, or everything about the one called *name*."""
+    verbs = [v.value for v in Verb]
+    if name and name.casefold() in verbs:
+        row = grammar(Verb(name.casefold()))
+        text = f"*{command} {row.usage}*\n{row.summary.capitalize()}.\n\n{row.explanation}"
+        example = f"For example: {code(f'{command} {row.example}')}"
+        return SlackMessage(text=f"{command} {row.usage}: {row.summary}", blocks=(section(text), context(example)))
+    lines = [f"{code(f'{command} {row.usage}')}\n{row.summary}" for row in GRAMMAR]
+    note = f"There is no command {code(name)}." if name else "Whatever changes production shows its commands first."
+    return SlackMessage(
+        text=f"{command}: " + ", ".join(verbs),
+        blocks=limited([section("\n".join(lines)), context(escape(note) if name is None else note)]),
+    )
+
+
+def misspelt_message(found: Misspelt, *, command: str = "/lvs") -> SlackMessage:
+    """What was wrong and what to type instead."""
+    text = f"{found.problem} Try {code(f'{command} {found.instead}')}."
+    return SlackMessage(text=text, blocks=(section(text),))

@@ -1,0 +1,135 @@
+"""One operator action as one message: asked for, confirmed, running, counting down, over."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from bot.domain.events import OperationKind, Step, StepOutcome, Verdict
+from bot.domain.operations import Operation, Phase
+from bot.views.blocks import Block, actions, button, context, limited, preformatted, section
+from bot.views.message import SlackMessage
+from bot.views.words import clock, cut, escape, listed, person, plural
+
+CONFIRM = "operation_confirm"
+CANCEL = "operation_cancel"
+
+ICONS = {
+    StepOutcome.DONE: "✓",
+    StepOutcome.FOUND_DONE: "✓",
+    StepOutcome.FAILED: "✗",
+}
+
+
+def operation_message(operation: Operation, connected: Mapping[str, int] | None = None) -> SlackMessage:
+    """*operation* as it stands. *connected*: active connections left, by director, while it drains."""
+    headline = _headline(operation, connected)
+    blocks: list[Block] = [section(f"*{escape(headline)}*")]
+    blocks += preformatted(_step_lines(operation))
+    blocks += [section(f":warning: {escape(warning)}") for warning in operation.warnings]
+    if operation.phase is Phase.PLANNED:
+        blocks.append(_buttons(operation))
+    blocks.append(context(*_remarks(operation)))
+    return SlackMessage(text=cut(headline, 3000), blocks=limited(blocks))
+
+
+def _headline(operation: Operation, connected: Mapping[str, int] | None) -> str:
+    name, verb = operation.real_server, operation.kind.value
+    match operation.phase:
+        case Phase.PLANNED:
+            return f"{verb.capitalize()} {name}? {_active(operation)}"
+        case Phase.CONFIRMED | Phase.RUNNING:
+            return f"{'Draining' if verb == 'drain' else 'Restoring'} {name}: setting weights"
+        case Phase.WAITING:
+            return f"Draining {name}: {_left(connected)}"
+        case Phase.CANCELLED:
+            return f"{verb.capitalize()} {name}: nothing was changed ({operation.detail})"
+        case Phase.FINISHED:
+            return _verdict(operation)
+
+
+def _active(operation: Operation) -> str:
+    count = sum(step.active for step in operation.steps)
+    return f"{plural(count, 'active connection')} right now" if count else "It has no active connection right now"
+
+
+def _left(connected: Mapping[str, int] | None) -> str:
+    if connected is None:
+        return "weight 0 everywhere, counting what is left"
+    left = sum(connected.values())
+    return f"{plural(left, 'active connection')} left" if left else "no active connection left, looking once more"
+
+
+def _verdict(operation: Operation) -> str:
+    name = operation.real_server
+    match operation.verdict:
+        case Verdict.DRAINED:
+            return f"{name} is drained: weight 0 on {_directors(operation)}, no active connection left"
+        case Verdict.DONE:
+            return f"{name} is back in service: {_weights(operation)}"
+        case Verdict.STILL_CONNECTED:
+            return f"{name} is at weight 0, but not empty: {operation.detail}"
+        case Verdict.SUPERSEDED:
+            return f"Draining {name} was ended by another operation"
+        case _:
+            return f"{operation.kind.value.capitalize()} {name} did not work out: {operation.detail}"
+
+
+def _directors(operation: Operation) -> str:
+    return listed(dict.fromkeys(step.director for step in operation.steps)) or "every director"
+
+
+def _weights(operation: Operation) -> str:
+    weights = {step.after for step in operation.steps}
+    what = f"weight {weights.pop()}" if len(weights) == 1 else "its recorded weights"
+    return f"{what} on {_directors(operation)}"
+
+
+def _step_lines(operation: Operation) -> list[str]:
+    """One line a director that names it, then exactly what runs (or ran) there."""
+    lines: list[str] = []
+    director = ""
+    for step in operation.steps:
+        if step.director != director:
+            director = step.director
+            lines.append(f"{director}:")
+        lines.append(f"{_mark(operation, step)} sudo {shlex.join(step.argv)}")
+        result = operation.result(step.number)
+        if result and result.outcome is StepOutcome.FAILED:
+            lines.append(f"    {result.detail}")
+        elif operation.phase is Phase.PLANNED:
+            lines.append(f"    weight {step.before} → {step.after}, {plural(step.active, 'active connection')}")
+        elif result and result.outcome is StepOutcome.FOUND_DONE:
+            lines.append("    was done already when the bot came back: not run again")
+    return [escape(line) for line in lines]
+
+
+def _mark(operation: Operation, step: Step) -> str:
+    result = operation.result(step.number)
+    if result:
+        return ICONS[result.outcome]
+    return "…" if step.number in operation.begun else " "
+
+
+def _buttons(operation: Operation) -> Block:
+    verb, name = operation.kind.value, operation.real_server
+    what = f"*{plural(len(operation.steps), 'command')}* will run on {escape(_directors(operation))}, exactly as shown."
+    risky = operation.forced or bool(operation.warnings)
+    style = "danger" if risky else "primary"
+    yes = button(
+        f"{verb.capitalize()} {name}",
+        action=CONFIRM,
+        value=operation.id,
+        style=style,
+        confirm=(f"{verb.capitalize()} {name}?", what, f"{verb.capitalize()} it"),
+    )
+    return actions(f"operation:{operation.id}", [yes, button("Cancel", action=CANCEL, value=operation.id)])
+
+
+def _remarks(operation: Operation) -> list[str]:
+    remarks = [f"{operation.id} · asked for by {person(operation.by)} at {clock(operation.requested_at)} UTC"]
+    if operation.confirmed_by:
+        remarks.append(f"confirmed by {person(operation.confirmed_by)}")
+    if operation.kind is OperationKind.DRAIN and operation.phase is Phase.FINISHED:
+        remarks.append(f"It stays drained until `/lvs restore {escape(operation.real_server)}`")
+    return remarks
