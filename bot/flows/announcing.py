@@ -153,16 +153,14 @@ class Announcer:
 
     async def _say(self, announcement: Announcement) -> None:
         posted = self._chronicle.world.posted.get(announcement.key)
-        ref = posted.ref if posted else await self._left_behind(announcement)
+        parent = self._chronicle.world.posted.get(announcement.thread_of or "")
+        thread_ts = parent.ref.ts if parent else None
+        ref = posted.ref if posted else await self._left_behind(announcement, thread_ts)
         if ref is not None:
             await self._messenger.update(ref, announcement.message, key=announcement.key)
         else:
-            parent = self._chronicle.world.posted.get(announcement.thread_of or "")
             ref = await self._messenger.post(
-                announcement.channel,
-                announcement.message,
-                key=announcement.key,
-                thread_ts=parent.ref.ts if parent else None,
+                announcement.channel, announcement.message, key=announcement.key, thread_ts=thread_ts
             )
         self._passing.pop(announcement.key, None)
         if announcement.passing and posted:
@@ -171,10 +169,10 @@ class Announcer:
         said = MessagePosted(key=announcement.key, channel=ref.channel, ts=ref.ts, digest=announcement.digest)
         await self._chronicle.record(Entry(event=said))
 
-    async def _left_behind(self, announcement: Announcement) -> MessageRef | None:
+    async def _left_behind(self, announcement: Announcement, thread_ts: str | None) -> MessageRef | None:
         """The message, if it was posted already without that being recorded (a crash, an answer that was lost)."""
         if announcement.born > self._started and announcement.key not in self._doubtful:
             return None
-        found = await self._messenger.find(announcement.channel, announcement.key)
+        found = await self._messenger.find(announcement.channel, announcement.key, thread_ts=thread_ts)
         self._doubtful.discard(announcement.key)
         return found

@@ -11,7 +11,7 @@ from bot.domain.fleet import Cluster, Director
 from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of
 from bot.domain.plans import View
 from bot.flows.ports import RemoteShell, ShellError
-from bot.lvs import ipvsadm, iproute, systemd
+from bot.lvs import iproute, ipvsadm, systemd
 from bot.lvs.errors import Unreadable
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""/lvs drain and /lvs restore: observe, plan, confirm, observe again, execute on every director, judge by the tables."""
+"""/lvs drain and /lvs restore: observe, plan, confirm, observe again, execute everywhere, judge by the tables."""
 
 from __future__ import annotations
 

@@ -148,8 +148,8 @@ class Messenger(Protocol):
         """Replace the message at *ref*."""
         ...
 
-    async def find(self, channel: str, key: str) -> MessageRef | None:
-        """The bot's own recent message that carries *key*, or None."""
+    async def find(self, channel: str, key: str, *, thread_ts: str | None = None) -> MessageRef | None:
+        """The bot's own recent message that carries *key*, in the channel or in a thread of it, or None."""
         ...
 
     async def tell(self, channel: str, user: str, message: SlackMessage) -> None:

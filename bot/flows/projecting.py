@@ -1,0 +1,66 @@
+"""What should stand in Slack, by what the journal adds up to: the announcer makes it so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from bot.domain.incidents import Incident
+from bot.domain.operations import Operation, Phase
+from bot.flows.announcing import Announcement, Projection
+from bot.flows.chronicle import World
+from bot.views.incident import incident_message, resolution_message
+from bot.views.operation import operation_message
+
+Connected = Callable[[str], Mapping[str, int] | None]
+
+# What was over for this long when the bot first comes to say it is no longer news, and its message is left as it is.
+STALE = timedelta(hours=12)
+
+
+def projection(channels: Mapping[str, str], connected: Connected) -> Projection:
+    """The projection for clusters whose alerts go to *channels*; *connected* gives a drain's momentary counts."""
+
+    def project(world: World, now: datetime) -> Iterator[Announcement]:
+        for name, incidents in world.incidents.items():
+            channel = channels.get(name)
+            if channel is None:
+                continue
+            for incident in incidents.all:
+                yield from _of_incident(incident, channel, now, world)
+        for operation in world.operations.by_id.values():
+            if operation.channel and not _stale(operation.ended_at, now):
+                yield _of_operation(operation, operation.channel, connected(operation.id))
+
+    return project
+
+
+def _stale(ended_at: datetime | None, now: datetime) -> bool:
+    return ended_at is not None and now - ended_at > STALE
+
+
+def _of_incident(incident: Incident, channel: str, now: datetime, world: World) -> Iterator[Announcement]:
+    key = f"incident:{incident.cluster}:{incident.id}"
+    if not incident.due(now) or _stale(incident.resolved_at, now):
+        return
+    yield Announcement(key=key, channel=channel, message=incident_message(incident), born=incident.opened_at)
+    # The thread tells the story only where the incident stood open in the channel: one that was over before it was
+    # told is one message and no more.
+    if incident.resolved_at and key in world.posted:
+        yield Announcement(
+            key=f"{key}:over",
+            channel=channel,
+            message=resolution_message(incident),
+            born=incident.resolved_at,
+            thread_of=key,
+        )
+
+
+def _of_operation(operation: Operation, channel: str, connected: Mapping[str, int] | None) -> Announcement:
+    return Announcement(
+        key=f"operation:{operation.id}",
+        channel=channel,
+        message=operation_message(operation, connected),
+        born=operation.requested_at,
+        passing=operation.phase is Phase.WAITING and connected is not None,
+    )
