@@ -50,7 +50,7 @@ class Sshd:
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nAllowTcpForwarding yes\n"
             "AcceptEnv LC_*\nLogLevel VERBOSE\n"
-            # bash started by sshd reads ~/.bashrc unless it believes itself nested: the runner's own files stay out of it.
+            # bash under sshd reads ~/.bashrc unless it believes itself nested: whose account it is must not matter.
             "SetEnv SHLVL=2\n"
         )
         if os.geteuid() == 0:

@@ -1,0 +1,40 @@
+"""TLS: whether the certificate verifies, and for how many days more."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import UTC, datetime
+
+from bot.adapters.prober.stage import Stage
+from bot.adapters.prober.verdict import Verdict, healthy, unhealthy
+
+DAY_S = 86400
+
+
+async def expiry(
+    address: str, port: int, *, server_name: str | None, least_days: int, trust: ssl.SSLContext, stage: Stage
+) -> Verdict:
+    """Shake hands and look at the certificate; it must be good for *least_days* days more.
+
+    The name is verified where *server_name* says which to expect: one address may serve many. Raises OSError when the
+    connection fails.
+    """
+    stage.doing = "connecting"
+    _, writer = await asyncio.open_connection(address, port)
+    try:
+        stage.doing = "shaking hands (TLS)"
+        await writer.start_tls(trust, server_hostname=server_name or address)
+        certificate = writer.get_extra_info("peercert")
+    except ssl.SSLCertVerificationError as error:
+        return unhealthy(f"certificate: {error.verify_message}")
+    except ssl.SSLError as error:
+        return unhealthy(f"TLS handshake: {error.reason or error}")
+    finally:
+        writer.transport.abort()
+    ends_at = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+    days = (ends_at - datetime.now(UTC)).total_seconds() / DAY_S
+    detail = f"certificate ends {ends_at:%Y-%m-%d %H:%M} UTC, in {days:.1f} days"
+    if days < least_days:
+        return unhealthy(f"{detail}; fewer than {least_days} are left", detail)
+    return healthy(detail)
