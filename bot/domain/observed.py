@@ -13,7 +13,8 @@ from bot.domain.fleet import Address, Cluster, Forwarding, Interface, PoolMember
 class ServiceKey:
     """What identifies a virtual service in the kernel: protocol, address and port, or a firewall mark and a family.
 
-    ``fwmark`` is 0..2^32-1 (ipvsadm prints one above 2^31 as a negative number). ``family`` is 4 or 6.
+    ``fwmark`` is 0..2^32-1 (ipvsadm prints one above 2^31 as a negative number). ``family`` is 4 or 6. ``group`` is a
+    virtual server group of keepalived's: only its events name one, the kernel knows the services that it stands for.
     """
 
     protocol: Protocol | None = None
@@ -21,8 +22,11 @@ class ServiceKey:
     port: int | None = None
     fwmark: int | None = None
     family: int = 4
+    group: str | None = None
 
     def __str__(self) -> str:
+        if self.group is not None:
+            return f"group {self.group}"
         if self.fwmark is not None:
             return f"fwmark {self.fwmark}" + (" (IPv6)" if self.family == 6 else "")
         host = f"[{self.address}]" if self.family == 6 else str(self.address)
@@ -43,6 +47,7 @@ class IpvsDestination:
     lower_threshold: int | None = None
     tunnel_type: str | None = None
     tunnel_port: int | None = None
+    tunnel_checksum: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
