@@ -115,10 +115,11 @@ class RollCallAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollCallTaken:
-    """Every director of a cluster was asked who holds what. ``reason`` says why it was asked."""
+    """Every director of a cluster was asked who holds what, from ``asked_at`` on. ``reason`` says why it was asked."""
 
     cluster: str
     reason: str
+    asked_at: datetime
     answers: tuple[RollCallAnswer, ...]
 
     def answer(self, director: str) -> RollCallAnswer | None:

@@ -313,11 +313,16 @@ class _Work:
         about = trouble.subject
         match trouble.matter:
             case Matter.VIP:
-                return self._open(lambda i: i.instance == about)
+                master = self._situation.masters.get(about)
+                return self._open(lambda i: i.instance == about) or self._open(
+                    lambda i: i.kind is Kind.DIRECTOR_LOST and i.subject == master
+                )
             case Matter.DIRECTOR:
+                masters = self._situation.masters
                 return self._open(
                     lambda i: (
                         (i.kind is Kind.FAILOVER and i.old_master == about and i.returned_at is None)
+                        or (i.kind is Kind.VIP_UNREACHABLE and masters.get(i.subject) == about)
                         or (i.kind is Kind.AGENT_SILENT and i.subject == about)
                     )
                 )

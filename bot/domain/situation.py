@@ -148,7 +148,7 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
     removed = {
         (director, service, server): since
         for (director, service, server), since in state.removed.items()
-        if not _void(event.answer(director), service, server)
+        if since > event.asked_at or not _void(event.answer(director), service, server)
     }
     return replace(state, answers=answers, masters=masters, removed=removed, contested=contested)
 
@@ -164,7 +164,7 @@ def _void(answer: RollCallAnswer | None, service: str, server: str) -> bool:
         return False
     if not answer.answered or (answer.keepalived and answer.keepalived.active is not UnitActive.ACTIVE):
         return True
-    return any((s, r) == (service, server) for s, r, _weight in answer.weights or ())
+    return any((s, r) == (service, server) and weight > 0 for s, r, weight in answer.weights or ())
 
 
 def _checked(state: Situation, event: RealServerChanged, at: datetime, cluster: Cluster) -> Situation:

@@ -79,13 +79,14 @@ class SlackListeners:
         done, _ = await asyncio.wait({asking}, timeout=PROGRESS_AFTER)
         if not done:
             names = listed(d.name for c in self._chronicle.fleet.clusters for d in c.directors)
-            await _respond(respond, _plain(f":hourglass_flowing_sand: Asking {escape(names)} …"), in_channel=True)
+            # Seen by the asker alone: an answer to a slash command cannot replace an earlier one.
+            await _respond(respond, _plain(f":hourglass_flowing_sand: Asking {escape(names)} …"))
         found = await asking
         if isinstance(found, NotFound):
-            await _respond(respond, _unknown(found, self._command), replace=not done)
+            await _respond(respond, _unknown(found, self._command))
             return
-        for number, status in enumerate(found):
-            await _respond(respond, status_message(status), in_channel=True, replace=not done and number == 0)
+        for status in found:
+            await _respond(respond, status_message(status), in_channel=True)
 
     async def _change(self, command: Command, actor: Actor, respond: AsyncRespond, body: dict[str, Any]) -> None:
         cluster_channel = self._channel_of(command, body["channel_id"])
@@ -177,12 +178,10 @@ async def _ack_with(ack: AsyncAck, message: SlackMessage) -> None:
     await ack(text=message.text, blocks=list(message.blocks), response_type="ephemeral")
 
 
-async def _respond(
-    respond: AsyncRespond, message: SlackMessage, *, in_channel: bool = False, replace: bool = False
-) -> None:
+async def _respond(respond: AsyncRespond, message: SlackMessage, *, in_channel: bool = False) -> None:
     await respond(
         text=message.text,
         blocks=list(message.blocks),
         response_type="in_channel" if in_channel else "ephemeral",
-        replace_original=replace,
+        replace_original=False,
     )

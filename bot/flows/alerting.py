@@ -53,9 +53,12 @@ def reason_to_call(recorded: Recorded) -> str | None:
 class RollCaller:
     """Takes the roll calls of one cluster: on demand, again while something is unsettled, and every *interval_s*."""
 
-    def __init__(self, chronicle: Chronicle, shell: RemoteShell, cluster: Cluster, *, interval_s: float = 30.0) -> None:
+    def __init__(
+        self, chronicle: Chronicle, shell: RemoteShell, clock: Clock, cluster: Cluster, *, interval_s: float = 30.0
+    ) -> None:
         self._chronicle = chronicle
         self._shell = shell
+        self._clock = clock
         self._cluster = cluster
         self._interval_s = interval_s
         self._wanted = asyncio.Event()
@@ -90,7 +93,7 @@ class RollCaller:
                 demanded = unsettled
 
     async def _call(self, reason: str, demanded: bool) -> None:
-        taken = await take_roll_call(self._shell, self._cluster, reason)
+        taken = await take_roll_call(self._shell, self._clock, self._cluster, reason)
         if not demanded and not self._is_news(taken):
             return
         try:

@@ -10,7 +10,7 @@ from bot.domain.events import RollCallAnswer, RollCallTaken
 from bot.domain.fleet import Cluster, Director
 from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of
 from bot.domain.plans import View
-from bot.flows.ports import RemoteShell, ShellError
+from bot.flows.ports import Clock, RemoteShell, ShellError
 from bot.lvs import iproute, ipvsadm, systemd
 from bot.lvs.errors import Unreadable
 
@@ -102,10 +102,15 @@ def views_of(observed: tuple[Observed, ...]) -> tuple[View, ...]:
     )
 
 
-async def take_roll_call(shell: RemoteShell, cluster: Cluster, reason: str, *, deadline: float = 2.5) -> RollCallTaken:
+async def take_roll_call(
+    shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str, *, deadline: float = 2.5
+) -> RollCallTaken:
     """Ask every director of *cluster* who holds what, and why (*reason*) it is asked."""
+    asked_at = clock.now()
     observed = await observe_all(shell, cluster, deadline=deadline)
-    return RollCallTaken(cluster=cluster.name, reason=reason, answers=tuple(answer_of(o, cluster) for o in observed))
+    return RollCallTaken(
+        cluster=cluster.name, reason=reason, asked_at=asked_at, answers=tuple(answer_of(o, cluster) for o in observed)
+    )
 
 
 def answer_of(observed: Observed, cluster: Cluster) -> RollCallAnswer:

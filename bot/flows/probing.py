@@ -1,0 +1,162 @@
+"""Probe results become health: samples to their table, changes of health and measured outages to the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from datetime import timedelta
+
+import structlog
+
+from bot.domain.events import HealthChanged, OutageMeasured
+from bot.domain.fleet import Probe
+from bot.domain.health import HealthChange, HealthState, InOrder, Outage, Outcome, ProbeResult, observe
+from bot.flows.chronicle import Chronicle
+from bot.flows.ports import Entry, JournalUnavailable, Prober
+
+log = structlog.get_logger(__name__)
+
+MOST_SAMPLES = 20_000
+"""How many samples wait for a journal that cannot be written before the oldest are dropped."""
+
+
+class Watch:
+    """One probe's results in the order in which they started, and what they add up to."""
+
+    def __init__(self, probe: Probe, verdict: Outcome | None) -> None:
+        self.probe = probe
+        self.key = f"{probe.cluster}/{probe.name}"
+        self.order = InOrder()
+        self.health = HealthState(verdict=verdict)
+
+    def entries(self, result: ProbeResult) -> tuple[Entry, ...]:
+        """Count *result* and return what the journal has to know of it: the outage that it ended first."""
+        seen = observe(self.health, result, rise=self.probe.rise, fall=self.probe.fall)
+        self.health = seen.state
+        entries = []
+        if seen.outage is not None:
+            key = f"outage:{self.key}:{seen.outage.first_bad_at.isoformat()}"
+            measured = self._measured(seen.outage)
+            entries.append(Entry(event=measured, source_key=key, at_source=seen.outage.first_good_at))
+        if seen.change is not None:
+            # By the probe that proved it: recording may be tried twice, but happens once.
+            key = f"health:{self.key}:{result.started_at.isoformat()}"
+            known_at = result.started_at + timedelta(seconds=result.latency_s)
+            entries.append(Entry(event=self._changed(seen.change), source_key=key, at_source=known_at))
+        return tuple(entries)
+
+    def _changed(self, change: HealthChange) -> HealthChanged:
+        return HealthChanged(
+            cluster=self.probe.cluster,
+            service=self.probe.service,
+            real_server=self.probe.real_server,
+            outcome=change.after,
+            reason=change.reason,
+            since=change.since,
+        )
+
+    def _measured(self, outage: Outage) -> OutageMeasured:
+        return OutageMeasured(
+            cluster=self.probe.cluster,
+            service=self.probe.service,
+            real_server=self.probe.real_server,
+            last_good_at=outage.last_good_at,
+            first_bad_at=outage.first_bad_at,
+            last_bad_at=outage.last_bad_at,
+            first_good_at=outage.first_good_at,
+            failed=outage.failed,
+        )
+
+
+class Probing:
+    """Asks, puts the answers in order, counts them, and records what is new.
+
+    It goes on from the health that the journal knows, so that what changed while the bot was down is told as a change.
+    An outage that was under way then is not measured: nobody was looking.
+    """
+
+    def __init__(self, chronicle: Chronicle, prober: Prober, probes: Iterable[Probe]) -> None:
+        self._chronicle = chronicle
+        self._prober = prober
+        self._watches = {_key(probe): Watch(probe, _known(chronicle, probe)) for probe in probes}
+        self._news: deque[Entry] = deque()
+        self._samples: deque[ProbeResult] = deque(maxlen=MOST_SAMPLES)
+        self._recording = asyncio.Lock()
+        self.dropped_samples = 0
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """What is watched."""
+        return tuple(watch.probe for watch in self._watches.values())
+
+    def health(self, probe: Probe) -> HealthState:
+        """What the results of *probe* add up to so far; raises KeyError for one that is not watched."""
+        return self._watches[_key(probe)].health
+
+    async def ask(self, probe: Probe) -> None:
+        """Make one measurement and record what it changed. Several may be under way for one probe."""
+        watch = self._watches[_key(probe)]
+        ticket = watch.order.start()
+        result: ProbeResult | None = None
+        try:
+            result = await self._prober.measure(probe)
+        finally:
+            # A cancelled probe hands its ticket in as well, or those after it would wait for ever.
+            due = watch.order.finish(ticket, result)
+            for each in due:
+                self._take(each, watch)
+        if self._news:
+            await self.record_news()
+
+    def _take(self, result: ProbeResult, watch: Watch) -> None:
+        if len(self._samples) == MOST_SAMPLES:
+            self.dropped_samples += 1
+        self._samples.append(result)
+        self._news += watch.entries(result)
+
+    async def record_news(self) -> None:
+        """Record changes and outages, oldest first; what the journal cannot take now stays for the next call."""
+        async with self._recording:
+            while self._news:
+                batch = tuple(self._news)
+                try:
+                    await self._chronicle.record(*batch)
+                except JournalUnavailable as error:
+                    log.error("health changes wait for the journal", waiting=len(self._news), error=str(error))
+                    return
+                for _ in batch:
+                    self._news.popleft()
+
+    async def flush(self) -> None:
+        """Write the samples gathered since the last time, and news that had to wait. Called about once a second."""
+        await self.record_news()
+        if not self._samples:
+            return
+        batch = tuple(self._samples)
+        self._samples.clear()
+        written = False
+        try:
+            await self._chronicle.journal.add_samples(batch)
+            written = True
+        except JournalUnavailable as error:
+            log.error("samples wait for the journal", waiting=len(batch), error=str(error))
+        finally:
+            if not written:
+                self._keep(batch)
+
+    def _keep(self, batch: tuple[ProbeResult, ...]) -> None:
+        """Put *batch* back before what came since, as much of its newer end as there is room for."""
+        room = MOST_SAMPLES - len(self._samples)
+        self.dropped_samples += max(0, len(batch) - room)
+        self._samples.extendleft(list(reversed(batch))[:room])
+
+
+def _key(probe: Probe) -> tuple[str, str]:
+    return probe.cluster, probe.name
+
+
+def _known(chronicle: Chronicle, probe: Probe) -> Outcome | None:
+    situation = chronicle.world.situations.get(probe.cluster)
+    found = situation.health.get((probe.service, probe.real_server)) if situation is not None else None
+    return found.outcome if found is not None else None

@@ -1,0 +1,181 @@
+"""Incidents: each timeline ends in exactly the incidents that it should, and in no other."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot.domain.events import Recorded, VrrpState
+from bot.domain.health import Outcome
+from bot.domain.incidents import Cause, Incident, Kind
+from bot.domain.observed import UnitActive
+from bot.flows.chronicle import World, fold
+from bot.views.incident import headline, incident_message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .reference import FLEET, NOON, WEIGHTS, Pen, answer
+
+UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
+
+
+def told(lines: list[Recorded]) -> tuple[Incident, ...]:
+    world = World.of(FLEET)
+    for line in lines:
+        fold(world, line, FLEET)
+    return tuple(i for i in world.incidents["site"].all if not i.withdrawn)
+
+
+def clean_stop() -> Pen:
+    return (
+        Pen()
+        .all_well(0)
+        .says(100.0, "sv1", VrrpState.STOP)
+        .probe(100.5, "http", None, DOWN, "no answer within 0.9 s")
+        .says(100.7, "sv2", VrrpState.MASTER)
+        .outage(100.1, 100.6)
+        .probe(101.0, "http", None, UP, "")
+        .roll_call(101.2, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
+    )
+
+
+def test_a_clean_stop_is_one_planned_failover_with_its_measured_outage() -> None:
+    (incident,) = told(clean_stop().lines)
+    assert (incident.kind, incident.old_master, incident.new_master) == (Kind.FAILOVER, "sv1", "sv2")
+    assert incident.cause is Cause.STOPPED
+    assert incident.planned
+    assert incident.open
+    assert headline(incident) == "VI_1 failed over: sv1 → sv2 (planned: keepalived was stopped on sv1)"
+    assert "VIP unreachable for" in str(incident_message(incident).blocks)
+
+
+def test_its_return_closes_the_failover_and_opens_nothing() -> None:
+    pen = clean_stop().says(200, "sv1", VrrpState.BACKUP).says(203.6, "sv1", VrrpState.MASTER)
+    pen.says(203.7, "sv2", VrrpState.BACKUP).all_well(204)
+    (incident,) = told(pen.lines)
+    assert not incident.open
+    assert headline(incident) == "VI_1: sv1 is MASTER again"
+    assert "MASTER had moved sv1 → sv2" in str(incident_message(incident).blocks)
+
+
+def died() -> Pen:
+    """kill -9 of sv1's guest: its own word is missing, and web1 lives inside it."""
+    return (
+        Pen()
+        .all_well(0)
+        .probe(100.5, "http", None, DOWN, "no answer within 0.9 s")
+        .roll_call(103.0, answer("sv1", error="no answer within 2.5 s"), answer("sv2"))
+        .says(103.6, "sv2", VrrpState.MASTER)
+        .outage(100.0, 103.5)
+        .probe(104.0, "http", None, UP, "")
+        .probe(104.2, "http", "web1", DOWN, "no answer within 1 s")
+        .check(105.0, "sv2", "web1", up=False)
+        .roll_call(106.1, answer("sv1", error="no answer within 2.5 s"), answer("sv2", holds=True))
+        .probe(108.2, "dns-udp", "web1", DOWN, "no answer within 1 s")
+        .silent(115.0, "sv1")
+        .roll_call(117.6, answer("sv1", error="cannot connect"), answer("sv2", holds=True))
+    )
+
+
+def test_a_director_that_dies_is_one_unplanned_failover_and_explains_its_real_server() -> None:
+    (incident,) = told(died().lines)
+    assert incident.kind is Kind.FAILOVER
+    assert incident.cause is Cause.DIED
+    assert not incident.planned
+    assert incident.also_down == ("web1",)
+    assert headline(incident) == "VI_1 failed over: sv1 → sv2 (unplanned: sv1 does not answer)"
+
+
+def test_a_dead_director_that_returns_closes_everything() -> None:
+    pen = died().silent(200, "sv1", silent=False).says(201, "sv1", VrrpState.BACKUP)
+    pen.says(204, "sv1", VrrpState.MASTER).says(204.1, "sv2", VrrpState.BACKUP)
+    pen.all_well(205).probe(206, "http", "web1", UP, "").probe(207, "dns-udp", "web1", UP, "").check(
+        208, "sv2", "web1", True
+    )
+    (incident,) = told(pen.lines)
+    assert not incident.open
+    assert incident.resolved_at == NOON + timedelta(seconds=207)
+    assert headline(incident) == "VI_1: sv1 is MASTER again"
+
+
+def test_no_failover_is_told_before_a_roll_call_or_five_seconds() -> None:
+    pen = Pen().all_well(0).says(100, "sv2", VrrpState.MASTER)
+    (incident,) = told(pen.lines)
+    assert not incident.due(NOON + timedelta(seconds=104.9))
+    assert incident.due(NOON + timedelta(seconds=105))
+
+
+def test_a_brief_false_master_at_boot_is_withdrawn() -> None:
+    pen = Pen().all_well(0).says(100, "sv2", VrrpState.MASTER).says(100.1, "sv2", VrrpState.BACKUP).all_well(100.4)
+    assert told(pen.lines) == ()
+
+
+def test_two_holders_seen_once_are_no_split_brain_and_twice_are() -> None:
+    both = (answer("sv1", holds=True), answer("sv2", holds=True))
+    pen = Pen().all_well(0).says(100, "sv2", VrrpState.MASTER).roll_call(100.5, *both)
+    assert [i.kind for i in told(pen.lines)] == [Kind.FAILOVER]
+    pen.roll_call(101.6, *both)
+    assert [i.kind for i in told(pen.lines)] == [Kind.SPLIT_BRAIN]
+
+
+def test_a_stopped_web_server_is_one_story_of_probe_and_keepalived_and_recovery_closes_it() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN, "connection refused")
+    pen.check(101, "sv1", "web1", False).check(101.1, "sv2", "web1", False)
+    without = tuple(w for w in WEIGHTS if w[:2] != ("http", "web1"))
+    pen.roll_call(101.5, answer("sv1", holds=True, weights=without), answer("sv2", weights=without))
+    (incident,) = told(pen.lines)
+    assert incident.kind is Kind.REAL_SERVER_DOWN
+    assert incident.settled
+    facts = str(incident_message(incident).blocks)
+    assert "http: connection refused" in facts
+    pen.probe(150, "http", "web1", UP, "").check(151, "sv1", "web1", True)
+    assert told(pen.lines)[0].open
+    pen.check(151.2, "sv2", "web1", True)
+    (incident,) = told(pen.lines)
+    assert not incident.open
+    assert headline(incident) == "web1 is up again"
+
+
+def test_the_backup_lost_is_not_a_failover() -> None:
+    pen = Pen().all_well(0).silent(100, "sv2").roll_call(102, answer("sv1", holds=True), answer("sv2", error="refused"))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.subject) == (Kind.DIRECTOR_LOST, "sv2")
+    pen.silent(200, "sv2", silent=False).all_well(201)
+    assert not told(pen.lines)[0].open
+
+
+def test_an_agent_that_is_silent_on_a_healthy_director_is_its_own_incident() -> None:
+    pen = Pen().all_well(0).silent(100, "sv2").all_well(101)
+    (incident,) = told(pen.lines)
+    assert incident.kind is Kind.AGENT_SILENT
+
+
+def test_a_failover_that_nobody_reported_is_found_by_a_roll_call() -> None:
+    pen = (
+        Pen().all_well(0).roll_call(30, answer("sv1", active=UnitActive.FAILED, weights=()), answer("sv2", holds=True))
+    )
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.cause, incident.settled) == (Kind.FAILOVER, Cause.FAILED, True)
+
+
+@given(st.data())
+def test_signals_of_a_death_in_any_order_are_one_incident(data: st.DataObject) -> None:
+    """Once the move is known, later signals arrive in any order and twice, and still tell one story."""
+    lines = died().lines
+    tail = data.draw(st.permutations(lines[4:]))
+    twice = data.draw(st.lists(st.sampled_from(tail), max_size=4))
+    pen = Pen(lines=lines[:4])
+    for offset, line in enumerate([*tail, *twice]):
+        pen.at(104 + offset, line.event)
+    incidents = told(pen.lines)
+    assert [i.kind for i in incidents] == [Kind.FAILOVER]
+
+
+@given(st.permutations(died().lines[1:]), st.integers(0, 10))
+def test_whatever_the_order_no_trouble_is_in_two_open_incidents(lines: list[Recorded], repeat: int) -> None:
+    pen = Pen().all_well(0)
+    for offset, line in enumerate([*lines, lines[repeat]]):
+        pen.at(100 + offset, line.event)
+        incidents = [i for i in told(pen.lines) if i.open]
+        owned = [t for i in incidents for t in i.troubles]
+        assert len(owned) == len(set(owned))
+        assert all(i.troubles for i in incidents)
