@@ -1,0 +1,245 @@
+"""A director's agent as a child process with a real FIFO, and the bot's webhook on loopback with a journal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import web
+from bot.domain.events import Recorded
+from bot.domain.health import ProbeResult
+from bot.entrypoints.webhook import DirectorAccess, Heartbeat, WebhookSettings, webhook_routes
+from bot.flows.ports import Entry, JournalUnavailable
+
+AGENT = Path(__file__).parents[2] / "bot/agent/lvs_agent.py"
+SECRET = b"0123456789abcdef0123456789abcdef"
+PATIENCE_S = 60.0  # until a test gives up waiting; never asserted on
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for *condition*; the test fails when it never comes."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - what we wait for happens in another process
+            await asyncio.sleep(0.005)
+
+
+class SetClock:
+    """A clock that is ``ahead`` of this machine's by so many seconds."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(time.time() + self.ahead, UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class ListJournal:
+    """A journal in a list, with faults on demand: ``broken``, and ``lose_answer`` (records, then fails)."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.keys: set[str] = set()
+        self.appends = 0
+        self.broken = False
+        self.lose_answer = False
+
+    async def append(self, *entries: Entry) -> tuple[Recorded | None, ...]:
+        if self.broken:
+            raise JournalUnavailable("the test broke it")
+        self.appends += 1
+        recorded = tuple(self._one(entry) for entry in entries)
+        if self.lose_answer:
+            raise JournalUnavailable("recorded, but the test says otherwise")
+        return recorded
+
+    def _one(self, entry: Entry) -> Recorded | None:
+        if entry.source_key is not None and entry.source_key in self.keys:
+            return None
+        assert entry.source_key is not None
+        assert entry.at_source is not None
+        self.keys.add(entry.source_key)
+        self.entries.append(entry)
+        return Recorded(
+            sequence=len(self.entries),
+            recorded_at=entry.at_source,
+            at_source=entry.at_source,
+            event=entry.event,
+        )
+
+    async def read(self, *, after: int = 0, kinds: Sequence[str] = (), limit: int = 1000) -> tuple[Recorded, ...]:
+        raise NotImplementedError("the webhook only appends")
+
+    async def last_sequence(self) -> int:
+        return len(self.entries)
+
+    async def add_samples(self, results: Sequence[ProbeResult]) -> None:
+        raise NotImplementedError("the webhook only appends")
+
+    async def close(self) -> None:
+        self.broken = True
+
+
+class Bot:
+    """The webhook on a port of 127.0.0.1, which can go away and come back on the same port."""
+
+    def __init__(self) -> None:
+        self.journal = ListJournal()
+        self.clock = SetClock()
+        self.secrets = {"sv1": SECRET}
+        self.events: list[Recorded] = []
+        self.heartbeats: list[Heartbeat] = []
+        self.answers: list[int] = []
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Bot:
+        await self.come()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.go()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/events/keepalived"
+
+    async def come(self) -> None:
+        """Listen; with the secrets as they are now."""
+        access = {name: DirectorAccess(cluster="site", secret=secret) for name, secret in self.secrets.items()}
+        app = web.Application(middlewares=[self._count])
+        app.add_routes(
+            webhook_routes(
+                WebhookSettings(directors=access),
+                journal=self.journal,
+                clock=self.clock,
+                on_event=self.events.append,
+                on_heartbeat=self.heartbeats.append,
+            )
+        )
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def go(self) -> None:
+        """Stop listening and hang up."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @web.middleware
+    async def _count(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        response = await handler(request)
+        self.answers.append(response.status)
+        return response
+
+
+class Director:
+    """The agent of sv1 with its files in *home*, and this process as its keepalived."""
+
+    def __init__(self, home: Path, url: str, python: str = sys.executable, **config: object) -> None:
+        self.home = home
+        self.python = python
+        self.fifo = home / "notify.fifo"
+        self.spool = home / "spool"
+        self.spool.mkdir(exist_ok=True)
+        self.secret_file = home / "secret"
+        self.secret_file.write_bytes(SECRET + b"\n")
+        self.config_file = home / "lvs-agent.json"
+        self.config = {
+            "director": "sv1",
+            "url": url,
+            "secret_file": str(self.secret_file),
+            "fifo": str(self.fifo),
+            "spool": str(self.spool),
+            "heartbeat_s": 0.2,
+            **config,
+        }
+        self.config_file.write_text(json.dumps(self.config))
+        self.agent: asyncio.subprocess.Process | None = None
+        self._keepalived = -1
+
+    async def __aenter__(self) -> Director:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.agent is not None and self.agent.returncode is None:
+            self.agent.kill()
+            await self.agent.wait()
+        self.keepalived_lets_go()
+
+    async def start(self) -> None:
+        """Start the agent; return once it has the FIFO."""
+        self.agent = await self._spawn("run")
+        await until(self.fifo.exists)
+        if self._keepalived < 0:
+            self.keepalived_opens()
+
+    async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End the agent; its exit status."""
+        assert self.agent is not None
+        self.agent.send_signal(how)
+        return await self.agent.wait()
+
+    def keepalived_opens(self) -> None:
+        """Open the FIFO exactly as keepalived does (lib/notify.c, fifo_open)."""
+        self._keepalived = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def keepalived_lets_go(self) -> None:
+        if self._keepalived >= 0:
+            os.close(self._keepalived)
+            self._keepalived = -1
+
+    def says(self, *lines: str) -> None:
+        """keepalived writes *lines*, each with a write of its own."""
+        for line in lines:
+            os.write(self._keepalived, line.encode("utf-8", "surrogateescape") + b"\n")
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """Run the agent's program with *arguments*; its exit status and everything it said."""
+        process = await self._spawn(*arguments, capture=True)
+        said, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, said.decode()
+
+    async def _spawn(self, *arguments: str, capture: bool = False) -> asyncio.subprocess.Process:
+        log = asyncio.subprocess.PIPE if capture else (self.home / "log").open("ab")
+        try:
+            return await asyncio.create_subprocess_exec(
+                self.python,
+                "-I",
+                str(AGENT),
+                "--config",
+                str(self.config_file),
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        finally:
+            if not isinstance(log, int):
+                log.close()
+
+    @property
+    def log(self) -> str:
+        path = self.home / "log"
+        return path.read_text() if path.exists() else ""
+
+    def spooled(self) -> Iterator[dict[str, object]]:
+        """The records in the spool file, as they stand."""
+        path = self.spool / "events"
+        for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
+            yield json.loads(line)
