@@ -33,7 +33,7 @@ async def echo(address: Address, stage: Stage) -> Verdict:
         stage.doing = "sending the echo request"
         # The token tells our reply apart from those to other programs, which a raw socket sees as well.
         token = secrets.token_bytes(16)
-        await loop.sock_connect(sock, (str(address), 0))
+        sock.connect((str(address), 0))  # no packet is sent: it only says whose answers to take
         await loop.sock_sendall(sock, _request(address.version, token))
         stage.doing = "waiting for the echo reply"
         while not _is_reply(await loop.sock_recv(sock, 2048), address.version, token, raw=sock.type == socket.SOCK_RAW):
