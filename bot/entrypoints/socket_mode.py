@@ -1,0 +1,56 @@
+"""Socket Mode: the connection to Slack that needs no public address, held up for as long as the bot runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aiohttp import ClientError
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+log = structlog.get_logger(__name__)
+
+LONGEST_PAUSE = 30.0
+
+
+class SocketMode:
+    """Connects, and connects again: at the start the SDK would give up when Slack is away, and the bot must not."""
+
+    def __init__(self, app: AsyncApp, app_token: str, base_url: str | None) -> None:
+        # With a web client of its own: the handler would otherwise ask slack.com whatever the base URL is.
+        client = AsyncWebClient(token=app_token, base_url=base_url or AsyncWebClient.BASE_URL)
+        self._handler = AsyncSocketModeHandler(app, app_token=app_token, web_client=client)
+        self.connected = False
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled. A token that Slack refuses is logged, and tried again rarely."""
+        pause = 0.5
+        while True:
+            try:
+                if not await self._handler.client.is_connected():
+                    self.connected = False
+                    await self._handler.connect_async()  # type: ignore[no-untyped-call]  # Bolt leaves it bare
+                self.connected = True
+                pause = 0.5
+                await asyncio.sleep(1)
+            except SlackApiError as error:
+                word = (
+                    error.response.get("error") if isinstance(error.response.data, dict) else error.response.status_code
+                )
+                log.error("slack refused the socket mode connection", error=word, again_in_s=pause)
+                pause = await _rest(pause)
+            except (SlackClientError, ClientError, TimeoutError, OSError) as error:
+                log.warning("slack cannot be reached", error=f"{type(error).__name__}: {error}", again_in_s=pause)
+                pause = await _rest(pause)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._handler.close_async()  # type: ignore[no-untyped-call]  # Bolt leaves it bare
+
+
+async def _rest(pause: float) -> float:
+    await asyncio.sleep(pause)
+    return min(LONGEST_PAUSE, pause * 2)
