@@ -74,8 +74,9 @@ class Ui:
     async def socket(self, request: web.Request) -> web.StreamResponse:
         """One person's view of the workspace, until they close the page."""
         refuse_strangers(request)
+        first = next(iter(self._world.workspace.people))
         try:
-            me = self._world.workspace.person(request.query.get("as", "")).id
+            me = self._world.workspace.person(request.query.get("as") or first).id
         except SlackError:
             raise web.HTTPNotFound(text=f"nobody here is called {request.query.get('as')!r}") from None
         ws = web.WebSocketResponse(heartbeat=30.0)

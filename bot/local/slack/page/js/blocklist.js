@@ -29,19 +29,28 @@ export class BlockList {
     this.entries = blocks.map((block) => {
       const key = essence(block);
       const same = old.findIndex((entry) => entry.key === key);
-      if (same < 0) return this.draw(block, key, this.entries.find((entry) => entry.block.block_id === block.block_id));
+      if (same < 0)
+        return this.draw(
+          block,
+          key,
+          this.entries.find((entry) => entry.block.block_id === block.block_id),
+        );
       const [entry] = old.splice(same, 1);
       entry.block = block;
       return entry;
     });
-    arrange(this.node, this.entries.map((entry) => entry.node));
+    arrange(
+      this.node,
+      this.entries.map((entry) => entry.node),
+    );
   }
 
   /** What has been entered, as Slack's `state.values`: by block id, by action id. */
   values() {
     const values = {};
     for (const { block, inputs } of this.entries)
-      if (inputs.length) values[block.block_id] = Object.fromEntries(inputs.map(({ spec, read }) => [spec.action_id, read()]));
+      if (inputs.length)
+        values[block.block_id] = Object.fromEntries(inputs.map(({ spec, read }) => [spec.action_id, read()]));
     return values;
   }
 
@@ -72,6 +81,7 @@ export class BlockList {
 function withEntered(block, entered) {
   if (block.element) return { ...block, element: resume(block.element, entered[block.element.action_id]) };
   if (block.accessory) return { ...block, accessory: resume(block.accessory, entered[block.accessory.action_id]) };
-  if (block.type === "actions") return { ...block, elements: block.elements.map((item) => resume(item, entered[item.action_id])) };
+  if (block.type === "actions")
+    return { ...block, elements: block.elements.map((item) => resume(item, entered[item.action_id])) };
   return block;
 }

@@ -23,7 +23,12 @@ function section(block, place) {
     "div",
     { class: "section-body" },
     block.text && h("div", { class: "text" }, textObject(block.text, place.people)),
-    block.fields && h("div", { class: "fields" }, block.fields.map((field) => h("div", { class: "text field-text" }, textObject(field, place.people)))),
+    block.fields &&
+      h(
+        "div",
+        { class: "fields" },
+        block.fields.map((field) => h("div", { class: "text field-text" }, textObject(field, place.people))),
+      ),
   );
   const accessory = block.accessory && h("div", { class: "accessory" }, element(block.accessory, place));
   return h("div", { class: accessory && "with-accessory" }, body, accessory);
@@ -33,19 +38,27 @@ function context(block, place) {
   return h(
     "div",
     {},
-    block.elements.map((item) => (item.type === "image" ? element(item, place) : h("span", { class: "text" }, textObject(item, place.people)))),
+    block.elements.map((item) =>
+      item.type === "image" ? element(item, place) : h("span", { class: "text" }, textObject(item, place.people)),
+    ),
   );
 }
 
 function actions(block, place) {
-  return h("div", { role: "group", "aria-label": "Actions" }, block.elements.map((item) => element(item, place)));
+  return h(
+    "div",
+    { role: "group", "aria-label": "Actions" },
+    block.elements.map((item) => element(item, place)),
+  );
 }
 
 function image(block) {
   const url = block.image_url ?? block.slack_file?.url;
   const picture = h("img", { src: url, alt: block.alt_text ?? "" });
   const node = h("figure", {}, block.title && h("figcaption", {}, textObject(block.title)), picture);
-  picture.addEventListener("error", () => picture.replaceWith(h("p", { class: "missing" }, icons.file(), link(String(url), block.alt_text || "image"))));
+  picture.addEventListener("error", () =>
+    picture.replaceWith(h("p", { class: "missing" }, icons.file(), link(String(url), block.alt_text || "image"))),
+  );
   return node;
 }
 
@@ -72,7 +85,13 @@ function table(block, { people }) {
   const cell = (tag, scope) => (content, index) =>
     h(
       tag,
-      { class: [`align-${settings[index]?.align ?? (content.type === "raw_number" ? "right" : "left")}`, settings[index]?.is_wrapped && "wrapped"], scope },
+      {
+        class: [
+          `align-${settings[index]?.align ?? (content.type === "raw_number" ? "right" : "left")}`,
+          settings[index]?.is_wrapped && "wrapped",
+        ],
+        scope,
+      },
       content.type === "rich_text" ? richText(content, people) : plain(content.text),
     );
   return h(
@@ -83,7 +102,11 @@ function table(block, { people }) {
       {},
       block.caption && h("caption", {}, block.caption),
       h("thead", {}, h("tr", {}, head.map(cell("th", "col")))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell("td"))))),
+      h(
+        "tbody",
+        {},
+        rows.map((row) => h("tr", {}, row.map(cell("td")))),
+      ),
     ),
   );
 }
@@ -106,5 +129,6 @@ const BLOCKS = {
   divider: () => h("hr"),
   rich_text: (block, { people }) => h("div", { class: "text rich" }, richText(block, people)),
   markdown: (block) => h("div", { class: "text markdown" }, markdown(block.text)),
-  alert: (block, { people }) => h("div", { class: ["text", "alert", LEVELS[block.level]] }, textObject(block.text, people)),
+  alert: (block, { people }) =>
+    h("div", { class: ["text", "alert", LEVELS[block.level]] }, textObject(block.text, people)),
 };

@@ -14,7 +14,12 @@ export function completions(text, commands) {
   const command = commands.find((c) => text.startsWith(`${c.command} `));
   if (!command) {
     const near = commands.filter((c) => c.command.startsWith(text.trimEnd()) && !text.endsWith(" "));
-    return near.map((c) => ({ text: `${c.command} `, shown: c.command, hint: c.usage_hint ?? "", more: c.description ?? "" }));
+    return near.map((c) => ({
+      text: `${c.command} `,
+      shown: c.command,
+      hint: c.usage_hint ?? "",
+      more: c.description ?? "",
+    }));
   }
   const typed = text.slice(command.command.length + 1);
   if (typed.includes(" ")) return [];
@@ -23,7 +28,12 @@ export function completions(text, commands) {
     .filter((usage) => /^[a-z]/i.test(usage) && usage.split(" ")[0].startsWith(typed) && usage !== typed)
     .map((usage) => {
       const [verb, ...rest] = usage.split(" ");
-      return { text: `${command.command} ${verb}${rest.length ? " " : ""}`, shown: `${command.command} ${verb}`, hint: rest.join(" "), more: "" };
+      return {
+        text: `${command.command} ${verb}${rest.length ? " " : ""}`,
+        shown: `${command.command} ${verb}`,
+        hint: rest.join(" "),
+        more: "",
+      };
     });
 }
 
@@ -39,7 +49,13 @@ export class Composer {
     this.chosen = 0;
     this.offered = [];
     const id = `composer-${++serial}`;
-    this.list = h("ul", { id: `${id}-list`, class: "completions", role: "listbox", "aria-label": "Commands", hidden: true });
+    this.list = h("ul", {
+      id: `${id}-list`,
+      class: "completions",
+      role: "listbox",
+      "aria-label": "Commands",
+      hidden: true,
+    });
     this.field = h("textarea", {
       rows: 1,
       "aria-label": label,
@@ -55,7 +71,13 @@ export class Composer {
       on: { input: () => this.typed(), keydown: (event) => this.key(event), blur: () => this.offer([]) },
     });
     const button = h("button", { type: "submit", class: "send", "aria-label": "Send" }, icons.send());
-    this.node = h("form", { class: "composer", on: { submit: (event) => this.submit(event) } }, this.list, this.field, button);
+    this.node = h(
+      "form",
+      { class: "composer", on: { submit: (event) => this.submit(event) } },
+      this.list,
+      this.field,
+      button,
+    );
   }
 
   /** Say where the text goes. */
@@ -137,7 +159,8 @@ export class Composer {
       this.offer(this.offered, (this.chosen + step + this.offered.length) % this.offered.length);
       return;
     }
-    const edge = step < 0 ? !value.slice(0, selectionStart).includes("\n") : !value.slice(selectionStart).includes("\n");
+    const edge =
+      step < 0 ? !value.slice(0, selectionStart).includes("\n") : !value.slice(selectionStart).includes("\n");
     if (edge && this.recall(this.recalled - step)) event.preventDefault();
   }
 

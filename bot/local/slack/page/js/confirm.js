@@ -9,7 +9,11 @@ let serial = 0;
 export function confirm(spec, people) {
   const id = `confirm-${++serial}`;
   const danger = spec.style === "danger";
-  const yes = h("button", { value: "yes", class: ["btn", danger ? "btn-danger" : "btn-primary"] }, textObject(spec.confirm, people));
+  const yes = h(
+    "button",
+    { value: "yes", class: ["btn", danger ? "btn-danger" : "btn-primary"] },
+    textObject(spec.confirm, people),
+  );
   const no = h("button", { value: "no", class: "btn" }, textObject(spec.deny, people));
   const dialog = h(
     "dialog",

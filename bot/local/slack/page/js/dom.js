@@ -63,5 +63,6 @@ export const icons = {
   eye: icon("M2 10s3-5 8-5 8 5 8 5-3 5-8 5-8-5-8-5z", "M10 8a2 2 0 100 4 2 2 0 000-4z"),
   thread: icon("M4 4h12v9H9l-4 3v-3H4z"),
   down: icon("M10 4v12M5 11l5 5 5-5"),
+  balance: icon("M10 3v5M10 8l-6 3.5V16M10 8l6 3.5V16M10 8v8"),
   file: icon("M5 3h7l3 3v11H5zM12 3v3h3"),
 };

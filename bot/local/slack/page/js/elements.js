@@ -27,7 +27,11 @@ const optionsOf = (spec) => spec.options ?? (spec.option_groups ?? []).flatMap((
 
 function button(spec, place) {
   const inner = [textObject(spec.text, place.people)];
-  const looks = { class: ["btn", spec.style && `btn-${spec.style}`], "aria-label": spec.accessibility_label, data: { action: spec.action_id } };
+  const looks = {
+    class: ["btn", spec.style && `btn-${spec.style}`],
+    "aria-label": spec.accessibility_label,
+    data: { action: spec.action_id },
+  };
   const value = { text: spec.text, ...(spec.value === undefined ? {} : { value: spec.value }) };
   if (!spec.url) {
     const node = h("button", { ...looks, type: "button", on: { click: () => place.chose(spec, value, node) } }, inner);
@@ -43,9 +47,22 @@ function select(spec, place, choices, groups, toValue, initial) {
   const option = (choice) => h("option", { value: choice.value, selected: choice.value === initial }, choice.label);
   const node = h(
     "select",
-    { class: "select", id: place.id, "aria-label": place.id ? null : words(spec.placeholder) || "Choose", data: { action: spec.action_id } },
+    {
+      class: "select",
+      id: place.id,
+      "aria-label": place.id ? null : words(spec.placeholder) || "Choose",
+      data: { action: spec.action_id },
+    },
     h("option", { value: "" }, words(spec.placeholder) || "Choose…"),
-    groups ? groups.map((group) => h("optgroup", { label: words(group.label) }, group.options.map((o) => option(asChoice(o))))) : choices.map(option),
+    groups
+      ? groups.map((group) =>
+          h(
+            "optgroup",
+            { label: words(group.label) },
+            group.options.map((o) => option(asChoice(o))),
+          ),
+        )
+      : choices.map(option),
   );
   const read = () => ({ type: spec.type, ...toValue(node.value || null) });
   let last = node.value;
@@ -95,7 +112,12 @@ function choices(kind, framed = false) {
     );
     const node = h(
       "div",
-      { role: single ? "radiogroup" : "group", class: ["choices", framed && "choices-framed"], "aria-labelledby": place.id && `${place.id}-label`, data: { action: spec.action_id } },
+      {
+        role: single ? "radiogroup" : "group",
+        class: ["choices", framed && "choices-framed"],
+        "aria-labelledby": place.id && `${place.id}-label`,
+        data: { action: spec.action_id },
+      },
       rows,
     );
     let last = boxes.map((box) => box.checked);
@@ -112,7 +134,13 @@ function choices(kind, framed = false) {
 /** Dates and times, by the browser's own pickers. */
 function picker(type, key, to = (text) => text || null, from = (value) => value ?? "") {
   return (spec, place) => {
-    const node = h("input", { class: "field", type, id: place.id, "aria-label": place.id ? null : words(spec.placeholder) || key, data: { action: spec.action_id } });
+    const node = h("input", {
+      class: "field",
+      type,
+      id: place.id,
+      "aria-label": place.id ? null : words(spec.placeholder) || key,
+      data: { action: spec.action_id },
+    });
     node.value = from(spec[`initial_${key}`]);
     const value = () => ({ [`selected_${key}`]: to(node.value) });
     let last = node.value;
@@ -143,8 +171,14 @@ function textInput(type) {
       autofocus: spec.focus_on_load,
       data: { action: spec.action_id },
     };
-    const numeric = type === "number" && { min: spec.min_value, max: spec.max_value, step: spec.is_decimal_allowed ? "any" : 1 };
-    const node = spec.multiline ? h("textarea", { ...shared, rows: 4 }) : h("input", { ...shared, ...numeric, type, autocomplete: "off" });
+    const numeric = type === "number" && {
+      min: spec.min_value,
+      max: spec.max_value,
+      step: spec.is_decimal_allowed ? "any" : 1,
+    };
+    const node = spec.multiline
+      ? h("textarea", { ...shared, rows: 4 })
+      : h("input", { ...shared, ...numeric, type, autocomplete: "off" });
     node.value = spec.initial_value ?? "";
     const value = () => ({ value: node.value === "" ? null : node.value });
     const on = spec.dispatch_action_config?.trigger_actions_on ?? ["on_enter_pressed"];
@@ -163,15 +197,33 @@ function textInput(type) {
 /** The "…" button with a menu: arrow keys move, Escape and a press elsewhere close it. */
 function overflow(spec, place) {
   const id = unique("menu");
-  const toggle = h("button", { type: "button", class: "btn btn-icon", "aria-haspopup": "menu", "aria-expanded": "false", "aria-controls": id, "aria-label": "More actions" }, icons.more());
+  const toggle = h(
+    "button",
+    {
+      type: "button",
+      class: "btn btn-icon",
+      "aria-haspopup": "menu",
+      "aria-expanded": "false",
+      "aria-controls": id,
+      "aria-label": "More actions",
+    },
+    icons.more(),
+  );
   const items = spec.options.map((option) => {
-    const target = option.url && isSafe(option.url) ? { href: option.url, target: "_blank", rel: "noopener noreferrer" } : { type: "button" };
+    const target =
+      option.url && isSafe(option.url)
+        ? { href: option.url, target: "_blank", rel: "noopener noreferrer" }
+        : { type: "button" };
     const pick = () => {
       show(false);
       toggle.focus();
       place.chose(spec, { selected_option: option }, toggle);
     };
-    return h(target.href ? "a" : "button", { ...target, role: "menuitem", tabindex: "-1", on: { click: pick } }, textObject(option.text, place.people));
+    return h(
+      target.href ? "a" : "button",
+      { ...target, role: "menuitem", tabindex: "-1", on: { click: pick } },
+      textObject(option.text, place.people),
+    );
   });
   const menu = h("div", { id, role: "menu", class: "menu", hidden: true }, items);
   const node = h("div", { class: "overflow", data: { action: spec.action_id } }, toggle, menu);
@@ -197,7 +249,12 @@ function overflow(spec, place) {
 }
 
 function image(spec) {
-  return h("img", { class: "thumb", src: spec.image_url ?? spec.slack_file?.url, alt: spec.alt_text ?? "", title: spec.alt_text });
+  return h("img", {
+    class: "thumb",
+    src: spec.image_url ?? spec.slack_file?.url,
+    alt: spec.alt_text ?? "",
+    title: spec.alt_text,
+  });
 }
 
 const multi = choices("checkbox", true);
@@ -214,7 +271,12 @@ const ELEMENTS = {
   radio_buttons: choices("radio"),
   datepicker: picker("date", "date"),
   timepicker: picker("time", "time"),
-  datetimepicker: picker("datetime-local", "date_time", (text) => (text ? Math.floor(new Date(text) / 1000) : null), localMinute),
+  datetimepicker: picker(
+    "datetime-local",
+    "date_time",
+    (text) => (text ? Math.floor(new Date(text) / 1000) : null),
+    localMinute,
+  ),
   plain_text_input: textInput("text"),
   email_text_input: textInput("email"),
   url_text_input: textInput("url"),

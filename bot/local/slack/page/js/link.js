@@ -10,6 +10,7 @@ export class Link {
     this.online = online;
     this.socket = null;
     this.wait = FIRST_WAIT_MS;
+    this.met = false;
   }
 
   /** Connect as a person, in place of any connection there is. An empty id lets the server choose. */
@@ -23,6 +24,7 @@ export class Link {
     socket.addEventListener("open", () => {
       if (socket !== this.socket) return;
       this.wait = FIRST_WAIT_MS;
+      this.met = true;
       this.online(true);
     });
     socket.addEventListener("message", (event) => socket === this.socket && this.receive(JSON.parse(event.data)));
@@ -30,7 +32,9 @@ export class Link {
       if (socket !== this.socket) return;
       this.socket = null;
       this.online(false);
-      setTimeout(() => this.socket || this.connect(this.person), this.wait);
+      // An address from another run may name somebody whom this workspace does not have.
+      const next = this.met ? this.person : "";
+      setTimeout(() => this.socket || this.connect(next), this.wait);
       this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MS);
     });
   }

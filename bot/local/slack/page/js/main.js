@@ -12,7 +12,8 @@ import { Sidebar } from "./sidebar.js";
 import { Store } from "./state.js";
 import { Timeline } from "./timeline.js";
 
-const LOST = "The connection to the stand-in broke before it answered. It may have been done all the same: look before you repeat it.";
+const LOST =
+  "The connection to the stand-in broke before it answered. It may have been done all the same: look before you repeat it.";
 const OFFLINE = "Not sent: there is no connection to the stand-in. It is tried again by itself.";
 
 const store = new Store(localStorage);
@@ -35,39 +36,56 @@ function online(yes) {
   schedule();
 }
 
-/** Send something that will be answered; `node` shows that it is under way. Returns whether it went out. */
-function dispatch(message, node, channelId = store.current) {
+/** Send something that will be answered and then call `settled`. Returns whether it went out; if not, says so. */
+function dispatch(message, settled) {
+  const channelId = store.current;
+  let sent = false;
   const id = flight.begin((answered) => {
-    node?.removeAttribute("aria-busy");
-    if (!answered) store.note(channelId, LOST);
+    settled();
+    if (!answered) store.note(channelId, sent ? LOST : OFFLINE);
   });
-  node?.setAttribute("aria-busy", "true");
-  if (link.send({ ...message, id })) return true;
-  node?.removeAttribute("aria-busy");
-  flight.pending.delete(id);
-  store.note(channelId, OFFLINE);
-  return false;
+  sent = link.send({ ...message, id });
+  if (!sent) flight.settle(id, false);
+  return sent;
+}
+
+/** The same for a button or a field, which shows that it is under way. */
+function dispatchFrom(node, message) {
+  node.setAttribute("aria-busy", "true");
+  dispatch(message, () => node.removeAttribute("aria-busy"));
 }
 
 // --- what people do ---
 
 function actOnMessage(message, blockId, element, node) {
-  const list = node.closest(".message, .attachment") && messageValues(node);
-  dispatch({ type: "action", channel: store.current, ts: message.ts, block_id: blockId, action_id: element.action_id, element, state: { values: list } }, node);
+  const where = { channel: store.current, ts: message.ts, block_id: blockId };
+  const shown = [channelTimeline, threadTimeline]
+    .map((timeline) => timeline.views.get(message.ts))
+    .find((view) => view?.node.contains(node));
+  dispatchFrom(node, {
+    type: "action",
+    ...where,
+    action_id: element.action_id,
+    element,
+    state: { values: shown?.values() ?? {} },
+  });
 }
 
-function messageValues(node) {
-  for (const timeline of [channelTimeline, threadTimeline])
-    for (const view of timeline.views.values())
-      if (view.node.contains(node)) return Object.assign({}, view.blocks.values(), ...view.attachments.map((a) => a.blocks.values()));
-  return {};
+function actInView(viewId, values, blockId, element, node) {
+  dispatchFrom(node, {
+    type: "action",
+    view_id: viewId,
+    block_id: blockId,
+    action_id: element.action_id,
+    element,
+    state: { values },
+  });
 }
 
 const modals = new Modals({
   people: store.people,
-  act: (viewId, blockId, element, node) =>
-    dispatch({ type: "action", view_id: viewId, block_id: blockId, action_id: element.action_id, element, state: { values: modals.open.get(viewId).blocks.values() } }, node),
-  submit: (viewId, state, node) => dispatch({ type: "view_submit", view_id: viewId, state }, node),
+  act: actInView,
+  submit: (viewId, state, node) => dispatchFrom(node, { type: "view_submit", view_id: viewId, state }),
   close: (viewId) => link.send({ type: "view_close", view_id: viewId }),
 });
 
@@ -75,23 +93,32 @@ const modals = new Modals({
 function written(text) {
   const id = (list, name) => [...list.values()].find((item) => item.name === name)?.id;
   return escape(text)
-    .replace(/(^|[\s(])@([\w.-]+)/g, (whole, before, name) => (id(store.users, name) ? `${before}<@${id(store.users, name)}>` : whole))
-    .replace(/(^|[\s(])#([\w-]+)/g, (whole, before, name) => (id(store.channels, name) ? `${before}<#${id(store.channels, name)}|${name}>` : whole));
+    .replace(/(^|[\s(])@([\w.-]+)/g, (whole, before, name) =>
+      id(store.users, name) ? `${before}<@${id(store.users, name)}>` : whole,
+    )
+    .replace(/(^|[\s(])#([\w-]+)/g, (whole, before, name) =>
+      id(store.channels, name) ? `${before}<#${id(store.channels, name)}|${name}>` : whole,
+    );
+}
+
+/** Whether a message for everybody went out; if not, the person is told and keeps the text. */
+function say(message) {
+  const sent = link.send({ type: "say", channel: store.current, ...message });
+  if (!sent) store.note(store.current, OFFLINE);
+  return sent;
 }
 
 function sendToChannel(text) {
   channelTimeline.toEnd();
-  if (!text.startsWith("/")) return link.send({ type: "say", channel: store.current, text: written(text) }) || store.note(store.current, OFFLINE) || false;
-  const row = h("div", { class: "running", role: "status" }, h("span", { class: "spinner", "aria-hidden": "true" }), h("code", {}, text));
-  const id = flight.begin((answered) => {
-    row.remove();
-    if (!answered) store.note(store.current, LOST);
-  });
+  if (!text.startsWith("/")) return say({ text: written(text) });
+  const row = h(
+    "div",
+    { class: "running", role: "status" },
+    h("span", { class: "spinner", "aria-hidden": "true" }),
+    h("code", {}, text),
+  );
   running.append(row);
-  if (link.send({ type: "command", channel: store.current, text, id })) return true;
-  flight.settle(id);
-  store.note(store.current, OFFLINE);
-  return false;
+  return dispatch({ type: "command", channel: store.current, text }, () => row.remove());
 }
 
 function sendToThread(text) {
@@ -99,7 +126,7 @@ function sendToThread(text) {
     store.note(store.current, `${text.split(" ")[0]} is not supported in threads. Sorry!`);
     return false;
   }
-  return link.send({ type: "say", channel: store.current, text: written(text), thread_ts: store.thread });
+  return say({ text: written(text), thread_ts: store.thread });
 }
 
 function become(userId) {
@@ -110,17 +137,34 @@ function become(userId) {
 
 // --- what people see ---
 
-const desk = { people: store.people, users: () => store.users, act: actOnMessage, openThread: (ts) => store.openThread(ts) };
+const desk = {
+  people: store.people,
+  users: () => store.users,
+  act: actOnMessage,
+  openThread: (ts) => store.openThread(ts),
+};
 const channelTimeline = new Timeline(desk, "Messages");
 const threadTimeline = new Timeline(desk, "Thread", true);
 const memory = () => `sent:${store.me?.id}`;
-const composer = new Composer({ send: sendToChannel, commands: () => store.commands, label: "Message", storage: localStorage, memory });
-const threadComposer = new Composer({ send: sendToThread, commands: () => [], label: "Reply…", storage: localStorage, memory });
-const sidebar = new Sidebar({ open: (id) => (store.open(id), show(null), composer.field.focus()), become });
-const panel = new Panel({ press: (action) => link.send({ type: "panel", action }) });
+const composer = new Composer({
+  send: sendToChannel,
+  commands: () => store.commands,
+  label: "Message",
+  storage: localStorage,
+  memory,
+});
+const threadComposer = new Composer({
+  send: sendToThread,
+  commands: () => [],
+  label: "Reply…",
+  storage: localStorage,
+  memory,
+});
+const sidebar = new Sidebar({ open: enter, become, closer: closer() });
+const panel = new Panel({ press: (action, settled) => dispatch({ type: "panel", action }, settled), closer: closer() });
 const home = new BlockList({
   people: store.people,
-  act: (blockId, element, node) => dispatch({ type: "action", view_id: store.home.id, block_id: blockId, action_id: element.action_id, element, state: { values: home.values() } }, node),
+  act: (...chosen) => actInView(store.home.id, home.values(), ...chosen),
 });
 
 const running = h("div", { class: "running-list" });
@@ -130,14 +174,46 @@ const topic = h("p", { class: "pane-note" });
 const intro = h("div", { class: "intro" });
 const threadNote = h("p", { class: "pane-note" });
 
+/** Where there is a keyboard, what one types goes into the composer; a phone's keyboard waits to be asked for. */
+function settle() {
+  if (matchMedia("(pointer: fine)").matches) composer.field.focus();
+}
+
+function enter(channelId) {
+  store.open(channelId);
+  show(null);
+  settle();
+}
+
+function closer() {
+  return h(
+    "button",
+    { type: "button", class: "btn-bare only-narrow", "aria-label": "Close", on: { click: () => show(null) } },
+    icons.close(),
+  );
+}
+
 /** On a narrow screen one of the side panes covers the conversation; null shows the conversation. */
 function show(pane) {
   document.body.dataset.pane = pane ?? "";
-  for (const button of [menuButton, labButton]) button.setAttribute("aria-expanded", String(button.getAttribute("aria-controls") === pane));
+  if (pane) document.getElementById(pane).querySelector(".btn-bare").focus();
+  for (const button of [menuButton, labButton])
+    button.setAttribute("aria-expanded", String(button.getAttribute("aria-controls") === pane));
 }
 
 const toggle = (pane, label, icon) =>
-  h("button", { type: "button", class: "btn-bare only-narrow", "aria-label": label, "aria-controls": pane, "aria-expanded": "false", on: { click: () => show(document.body.dataset.pane === pane ? null : pane) } }, icon());
+  h(
+    "button",
+    {
+      type: "button",
+      class: "btn-bare only-narrow",
+      "aria-label": label,
+      "aria-controls": pane,
+      "aria-expanded": "false",
+      on: { click: () => show(document.body.dataset.pane === pane ? null : pane) },
+    },
+    icon(),
+  );
 const menuButton = toggle("sidebar", "Channels and people", icons.menu);
 const labButton = toggle("panel", "Lab switches", icons.lab);
 
@@ -149,11 +225,25 @@ const conversation = h(
   channelTimeline.node,
   h("div", { class: "foot" }, running, composer.node),
 );
-const closeThread = () => (store.openThread(null), composer.field.focus());
+const closeThread = () => (store.openThread(null), settle());
 const threadPane = h(
   "section",
-  { class: "thread", "aria-label": "Thread", hidden: true, on: { keydown: (event) => event.key === "Escape" && !event.defaultPrevented && closeThread() } },
-  h("header", { class: "pane-head" }, h("div", {}, h("h2", { class: "pane-title" }, "Thread"), threadNote), h("button", { type: "button", class: "btn-bare", "aria-label": "Close thread", on: { click: closeThread } }, icons.close())),
+  {
+    class: "thread",
+    "aria-label": "Thread",
+    hidden: true,
+    on: { keydown: (event) => event.key === "Escape" && !event.defaultPrevented && closeThread() },
+  },
+  h(
+    "header",
+    { class: "pane-head" },
+    h("div", {}, h("h2", { class: "pane-title" }, "Thread"), threadNote),
+    h(
+      "button",
+      { type: "button", class: "btn-bare", "aria-label": "Close thread", on: { click: closeThread } },
+      icons.close(),
+    ),
+  ),
   threadTimeline.node,
   h("div", { class: "foot" }, threadComposer.node),
 );
@@ -162,7 +252,9 @@ const shade = h("div", { class: "shade", on: { click: () => show(null) } });
 function render() {
   const { channel } = store;
   banner.hidden = isOnline && store.appConnected;
-  banner.textContent = isOnline ? "The bot is not connected: commands and buttons will fail until it is." : "No connection to the stand-in. Trying again…";
+  banner.textContent = isOnline
+    ? "The bot is not connected: commands and buttons will fail until it is."
+    : "No connection to the stand-in. Trying again…";
   banner.classList.toggle("banner-danger", !isOnline);
   if (!channel) return;
   if (document.visibilityState === "visible") store.markRead();
@@ -183,7 +275,9 @@ function render() {
 function renderIntro(channel, name) {
   const atHome = channel.is_im && store.home;
   if (atHome) home.update(store.home.blocks ?? []);
-  const words = channel.is_im ? "What you and the app say here, nobody else sees." : "This is where the channel begins.";
+  const words = channel.is_im
+    ? "What you and the app say here, nobody else sees."
+    : "This is where the channel begins.";
   const key = JSON.stringify([name, Boolean(atHome)]);
   if (intro.dataset.key === key) return;
   intro.dataset.key = key;
@@ -224,5 +318,5 @@ document.addEventListener("keydown", (event) => event.key === "Escape" && show(n
 
 document.body.append(sidebar.node, conversation, threadPane, panel.node, shade);
 show(null);
-composer.field.focus();
+settle();
 link.connect(new URLSearchParams(location.search).get("as") ?? "");

@@ -22,8 +22,9 @@ function blocks(rows) {
     if (paragraph.length) nodes.push(h("p", {}, lines(paragraph)));
     paragraph = [];
   };
-  for (let i = 0; i < rows.length; ) {
-    const special = fence(rows, i) ?? heading(rows, i) ?? rule(rows, i) ?? quote(rows, i) ?? list(rows, i) ?? table(rows, i);
+  for (let i = 0; i < rows.length;) {
+    const special =
+      fence(rows, i) ?? heading(rows, i) ?? rule(rows, i) ?? quote(rows, i) ?? list(rows, i) ?? table(rows, i);
     if (special) {
       flush();
       nodes.push(special.node);
@@ -55,7 +56,12 @@ function fence(rows, at) {
 function heading(rows, at) {
   const match = HEADING.exec(rows[at]);
   // A message is a small part of the page, so its headings start at the third level.
-  return match && { node: h(`h${Math.min(match[1].length + 2, 6)}`, { class: "md-heading" }, inline(match[2])), next: at + 1 };
+  return (
+    match && {
+      node: h(`h${Math.min(match[1].length + 2, 6)}`, { class: "md-heading" }, inline(match[2])),
+      next: at + 1,
+    }
+  );
 }
 
 function rule(rows, at) {
@@ -64,7 +70,9 @@ function rule(rows, at) {
 
 function quote(rows, at) {
   const end = while_(rows, at, (row) => QUOTE.test(row));
-  return end === at ? null : { node: h("blockquote", {}, blocks(rows.slice(at, end).map((row) => row.replace(QUOTE, "")))), next: end };
+  return end === at
+    ? null
+    : { node: h("blockquote", {}, blocks(rows.slice(at, end).map((row) => row.replace(QUOTE, "")))), next: end };
 }
 
 function list(rows, at) {
@@ -78,7 +86,14 @@ function list(rows, at) {
     if (!item || item[1].length < first[1].length || /\d/.test(item[2]) !== ordered) break;
     const end = while_(rows, next + 1, (row) => /\S/.test(row) && row.search(/\S/) > item[1].length + 1);
     const inner = rows.slice(next + 1, end);
-    node.append(h("li", {}, task(item[3]), inner.some((row) => ITEM.test(row)) ? blocks(inner) : lines(["", ...inner.map((row) => row.trim())])));
+    node.append(
+      h(
+        "li",
+        {},
+        task(item[3]),
+        inner.some((row) => ITEM.test(row)) ? blocks(inner) : lines(["", ...inner.map((row) => row.trim())]),
+      ),
+    );
     next = end;
   }
   return { node, next };
@@ -88,20 +103,38 @@ function task(text) {
   const match = /^\[([ xX])\]\s+(.*)$/.exec(text);
   if (!match) return inline(text);
   const done = match[1] !== " ";
-  return [h("input", { type: "checkbox", disabled: true, checked: done, "aria-label": done ? "done" : "to do" }), " ", ...inline(match[2])];
+  return [
+    h("input", { type: "checkbox", disabled: true, checked: done, "aria-label": done ? "done" : "to do" }),
+    " ",
+    ...inline(match[2]),
+  ];
 }
 
 function table(rows, at) {
   if (!rows[at].includes("|") || !TABLE_RULE.test(rows[at + 1] ?? "")) return null;
-  const align = cells(rows[at + 1]).map((cell) => (cell.endsWith(":") ? (cell.startsWith(":") ? "center" : "right") : "left"));
+  const align = cells(rows[at + 1]).map((cell) =>
+    cell.endsWith(":") ? (cell.startsWith(":") ? "center" : "right") : "left",
+  );
   const end = while_(rows, at + 2, (row) => row.includes("|"));
-  const line = (row, tag) => h("tr", {}, cells(row).map((cell, i) => h(tag, { class: `align-${align[i] ?? "left"}` }, inline(cell))));
+  const line = (row, tag) =>
+    h(
+      "tr",
+      {},
+      cells(row).map((cell, i) => h(tag, { class: `align-${align[i] ?? "left"}` }, inline(cell))),
+    );
   const body = rows.slice(at + 2, end).map((row) => line(row, "td"));
-  return { node: h("div", { class: "table-wrap" }, h("table", {}, h("thead", {}, line(rows[at], "th")), h("tbody", {}, body))), next: end };
+  return {
+    node: h("div", { class: "table-wrap" }, h("table", {}, h("thead", {}, line(rows[at], "th")), h("tbody", {}, body))),
+    next: end,
+  };
 }
 
 const cells = (row) =>
-  row.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
+  row
+    .trim()
+    .replace(/^\||\|$/g, "")
+    .split(/(?<!\\)\|/)
+    .map((cell) => cell.trim().replaceAll("\\|", "|"));
 
 const lines = (rows) => rows.flatMap((row, index) => (index ? [h("br"), ...inline(row)] : inline(row)));
 
@@ -123,7 +156,7 @@ const RULES = [
 function inline(text) {
   const nodes = [];
   let pending = "";
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     let found = null;
     for (const [pattern, make] of RULES) {
       pattern.lastIndex = at;

@@ -9,11 +9,13 @@ const REQUIRED = "Please complete this required field.";
 /** Whether what an input element reads as counts as nothing. */
 function isEmpty(entered) {
   const { type, ...values } = entered ?? {};
-  return Object.values(values).every((value) => value === null || value === undefined || value === "" || (Array.isArray(value) && !value.length));
+  return Object.values(values).every(
+    (value) => value === null || value === undefined || value === "" || (Array.isArray(value) && !value.length),
+  );
 }
 
 export class Modals {
-  /** `act(viewId, blockId, element, node)`, `submit(viewId, state, node)` and `close(viewId)` reach the app. */
+  /** `act(viewId, values, blockId, element, node)`, `submit(viewId, state, node)` and `close(viewId)` reach the app. */
   constructor({ people, act, submit, close }) {
     Object.assign(this, { people, act, submit, close });
     this.open = new Map();
@@ -55,18 +57,35 @@ class Modal {
   constructor(modals, view) {
     this.modals = modals;
     this.id = view.id;
-    this.blocks = new BlockList({ people: modals.people, isForm: true, act: (...chosen) => modals.act(this.id, ...chosen) });
+    this.blocks = new BlockList({
+      people: modals.people,
+      isForm: true,
+      act: (...chosen) => modals.act(this.id, this.blocks.values(), ...chosen),
+    });
     this.title = h("h2", { class: "dialog-title", id: `title-${view.id}` });
     this.general = h("p", { class: "error", role: "alert", hidden: true });
     this.buttons = h("div", { class: "dialog-buttons" });
     const leave = () => this.leave();
     this.node = h(
       "dialog",
-      { class: "dialog modal", "aria-labelledby": `title-${view.id}`, on: { cancel: (event) => event.target === this.node && (event.preventDefault(), leave()) } },
+      {
+        class: "dialog modal",
+        "aria-labelledby": `title-${view.id}`,
+        on: { cancel: (event) => event.target === this.node && (event.preventDefault(), leave()) },
+      },
       h(
         "form",
         { novalidate: true, on: { submit: (event) => this.submit(event) } },
-        h("header", { class: "dialog-head" }, this.title, h("button", { type: "button", class: "btn-bare", "aria-label": "Close", on: { click: leave } }, icons.close())),
+        h(
+          "header",
+          { class: "dialog-head" },
+          this.title,
+          h(
+            "button",
+            { type: "button", class: "btn-bare", "aria-label": "Close", on: { click: leave } },
+            icons.close(),
+          ),
+        ),
         h("div", { class: "dialog-body" }, this.general, this.blocks.node),
         this.buttons,
       ),
@@ -78,7 +97,11 @@ class Modal {
     this.view = view;
     this.title.replaceChildren(...textObject(view.title));
     this.blocks.update(view.blocks ?? []);
-    const close = h("button", { type: "button", class: "btn", on: { click: () => this.leave() } }, view.close ? textObject(view.close) : view.submit ? "Cancel" : "Close");
+    const close = h(
+      "button",
+      { type: "button", class: "btn", on: { click: () => this.leave() } },
+      view.close ? textObject(view.close) : view.submit ? "Cancel" : "Close",
+    );
     this.submitter = view.submit && h("button", { type: "submit", class: "btn btn-primary" }, textObject(view.submit));
     this.buttons.replaceChildren(...flat([close, this.submitter]));
   }

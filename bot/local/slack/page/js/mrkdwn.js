@@ -29,7 +29,9 @@ export const mention = (text, me = false) => h("span", { class: ["mention", me &
 /** The character for :name:, named for screen readers; unknown ones stay as typed. */
 export function emojiNode(name) {
   const character = emoji(name);
-  return character ? h("span", { class: "emoji", role: "img", "aria-label": name, title: `:${name}:` }, character) : `:${name}:`;
+  return character
+    ? h("span", { class: "emoji", role: "img", "aria-label": name, title: `:${name}:` }, character)
+    : `:${name}:`;
 }
 
 /** mrkdwn `text` as an array of nodes. `people` names users and channels (see Names in state.js). */
@@ -62,7 +64,7 @@ const REST = /^(?:&gt;&gt;&gt;|>>>)[ \n]?/;
 function lines(text, people) {
   const nodes = [];
   const rows = text.split("\n");
-  for (let i = 0; i < rows.length; ) {
+  for (let i = 0; i < rows.length;) {
     if (REST.test(rows[i])) {
       nodes.push(h("blockquote", {}, inline(rows.slice(i).join("\n").replace(REST, ""), people)));
       break;
@@ -102,7 +104,7 @@ function inline(text, people, rules = RULES) {
     if (pending) nodes.push(unescape(pending));
     pending = "";
   };
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const found = text[at] === "\n" ? null : firstMatch(text, at, rules);
     if (text[at] === "\n" || found) flush();
     if (found) {

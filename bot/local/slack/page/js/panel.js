@@ -3,15 +3,25 @@
 import { arrange, flat, h } from "./dom.js";
 
 export class Panel {
-  /** `press(itemId)` flips a switch. */
-  constructor({ press }) {
+  /** `press(itemId, settled)` flips a switch; `closer` is the button that closes the panel on a narrow screen. */
+  constructor({ press, closer }) {
     this.press = press;
     this.groups = new Map();
     this.list = h("div", { class: "panel-groups" });
     this.node = h(
       "aside",
       { class: "panel", id: "panel", "aria-label": "Lab" },
-      h("header", { class: "pane-head" }, h("div", {}, h("h2", { class: "pane-title" }, "Lab"), h("p", { class: "pane-note" }, "What happens here, happens to the real hosts of the lab."))),
+      h(
+        "header",
+        { class: "pane-head" },
+        h(
+          "div",
+          {},
+          h("h2", { class: "pane-title" }, "Lab"),
+          h("p", { class: "pane-note" }, "These switches work on the lab's hosts."),
+        ),
+        closer,
+      ),
       this.list,
     );
   }
@@ -20,7 +30,12 @@ export class Panel {
     const names = [...new Set(items.map((item) => item.group ?? ""))];
     arrange(
       this.list,
-      names.map((name) => this.group(name, items.filter((item) => (item.group ?? "") === name))),
+      names.map((name) =>
+        this.group(
+          name,
+          items.filter((item) => (item.group ?? "") === name),
+        ),
+      ),
     );
   }
 
@@ -28,12 +43,24 @@ export class Panel {
     let group = this.groups.get(name);
     if (!group) {
       group = { rows: new Map(), states: h("ul", { class: "states" }), buttons: h("div", { class: "switches" }) };
-      group.node = h("section", { class: "panel-group", "aria-label": name || "Lab" }, name && h("h3", {}, name), group.states, group.buttons);
+      group.node = h(
+        "section",
+        { class: "panel-group", "aria-label": name || "Lab" },
+        name && h("h3", {}, name),
+        group.states,
+        group.buttons,
+      );
       this.groups.set(name, group);
     }
     const rows = items.map((item) => ({ item, node: this.row(group, item) }));
-    arrange(group.states, rows.filter(({ item }) => item.kind === "state").map(({ node }) => node));
-    arrange(group.buttons, rows.filter(({ item }) => item.kind !== "state").map(({ node }) => node));
+    arrange(
+      group.states,
+      rows.filter(({ item }) => item.kind === "state").map(({ node }) => node),
+    );
+    arrange(
+      group.buttons,
+      rows.filter(({ item }) => item.kind !== "state").map(({ node }) => node),
+    );
     return group.node;
   }
 
@@ -42,7 +69,9 @@ export class Panel {
     const isState = item.kind === "state";
     let row = group.rows.get(item.id);
     if (!row) {
-      const node = isState ? h("li", {}) : h("button", { type: "button", data: { switch: item.id }, on: { click: () => this.pressed(row) } });
+      const node = isState
+        ? h("li", {})
+        : h("button", { type: "button", data: { switch: item.id }, on: { click: () => this.pressed(row) } });
       row = { node, key: "", item };
       group.rows.set(item.id, row);
     }
@@ -51,14 +80,21 @@ export class Panel {
     if (key === row.key) return row.node;
     row.key = key;
     if (isState) showState(row.node, item);
-    else showSwitch(row.node, item);
+    else {
+      showSwitch(row.node, item);
+      showBusy(row);
+    }
     return row.node;
   }
 
-  pressed({ item, node }) {
-    if (item.busy || node.getAttribute("aria-busy") === "true") return;
-    node.setAttribute("aria-busy", "true");
-    if (!this.press(item.id)) node.removeAttribute("aria-busy");
+  pressed(row) {
+    if (row.pressed || row.item.busy) return;
+    row.pressed = true;
+    showBusy(row);
+    this.press(row.item.id, () => {
+      row.pressed = false;
+      showBusy(row);
+    });
   }
 }
 
@@ -74,6 +110,13 @@ function showState(node, item) {
 
 function showSwitch(node, item) {
   node.className = flat(["btn", "switch", item.danger && "btn-danger-quiet"]).join(" ");
-  node.setAttribute("aria-busy", String(Boolean(item.busy)));
-  node.replaceChildren(h("span", { class: "switch-label" }, item.label), ...flat([item.detail && h("span", { class: "switch-detail" }, item.detail)]));
+  node.replaceChildren(
+    h("span", { class: "switch-label" }, item.label),
+    ...flat([item.detail && h("span", { class: "switch-detail" }, item.detail)]),
+  );
+}
+
+/** A switch is busy from the press until it is answered, and for as long as the program says so. */
+function showBusy({ node, item, pressed }) {
+  node.setAttribute("aria-busy", String(Boolean(pressed || item.busy)));
 }

@@ -5,7 +5,15 @@ import { fromUnicode } from "./emoji.js";
 import { emojiNode, link, mention } from "./mrkdwn.js";
 import { formatDate, inFull } from "./time.js";
 
-const TAGS = { bold: "strong", italic: "em", strike: "s", underline: "u", code: "code", highlight: "mark", client_highlight: "mark" };
+const TAGS = {
+  bold: "strong",
+  italic: "em",
+  strike: "s",
+  underline: "u",
+  code: "code",
+  highlight: "mark",
+  client_highlight: "mark",
+};
 
 /** The nodes of a rich_text block. */
 export function richText(block, people) {
@@ -27,11 +35,21 @@ function part(element, people) {
 }
 
 function list(element, people) {
-  const items = (element.elements ?? []).map((item) => h("li", {}, (item.elements ?? []).flatMap((child) => inline(child, people))));
+  const items = (element.elements ?? []).map((item) =>
+    h(
+      "li",
+      {},
+      (item.elements ?? []).flatMap((child) => inline(child, people)),
+    ),
+  );
   const indent = Math.min(Number(element.indent ?? 0), 8);
   const ordered = element.style === "ordered";
   const start = ordered && element.offset ? { start: element.offset + 1 } : {};
-  return h(ordered ? "ol" : "ul", { ...start, class: ["rich-list", `indent-${indent}`, element.border && "bordered"] }, items);
+  return h(
+    ordered ? "ol" : "ul",
+    { ...start, class: ["rich-list", `indent-${indent}`, element.border && "bordered"] },
+    items,
+  );
 }
 
 function inline(element, people) {
@@ -44,12 +62,16 @@ function inline(element, people) {
 function bare(element, people) {
   switch (element.type) {
     case "text":
-      return String(element.text ?? "").split("\n").flatMap((row, index) => (index ? [h("br"), row] : [row]));
+      return String(element.text ?? "")
+        .split("\n")
+        .flatMap((row, index) => (index ? [h("br"), row] : [row]));
     case "link":
       return link(String(element.url), element.text);
     case "emoji": {
       const character = fromUnicode(element.unicode);
-      return character ? h("span", { class: "emoji", role: "img", "aria-label": element.name, title: `:${element.name}:` }, character) : emojiNode(String(element.name));
+      return character
+        ? h("span", { class: "emoji", role: "img", "aria-label": element.name, title: `:${element.name}:` }, character)
+        : emojiNode(String(element.name));
     }
     case "user":
       return mention(`@${people?.user(element.user_id) ?? element.user_id}`, people?.isMe(element.user_id));
@@ -60,7 +82,11 @@ function bare(element, people) {
     case "broadcast":
       return mention(`@${element.range}`);
     case "date":
-      return h("time", { title: inFull(element.timestamp) }, formatDate(element.timestamp, String(element.format ?? "{date_num}")));
+      return h(
+        "time",
+        { title: inFull(element.timestamp) },
+        formatDate(element.timestamp, String(element.format ?? "{date_num}")),
+      );
     case "color":
       return colour(String(element.value));
     default:

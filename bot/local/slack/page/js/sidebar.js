@@ -4,18 +4,18 @@ import { arrange, flat, h } from "./dom.js";
 import { avatar } from "./messages.js";
 
 export class Sidebar {
-  /** `open(channelId)` and `become(userId)` are what a person can do here. */
-  constructor({ open, become }) {
+  /** `open(channelId)` and `become(userId)` are what a person can do here; `closer` closes it on a narrow screen. */
+  constructor({ open, become, closer }) {
     this.open = open;
     this.become = become;
-    this.team = h("div", { class: "team" });
+    this.team = h("div", {});
     this.channels = h("ul", { class: "channel-list" });
     this.people = h("div", { class: "people", role: "radiogroup", "aria-label": "Act as" });
     this.rows = new Map();
     this.node = h(
       "nav",
       { class: "sidebar", id: "sidebar", "aria-label": "Workspace" },
-      this.team,
+      h("header", { class: "team" }, this.team, closer),
       h("div", { class: "sidebar-scroll" }, h("h2", { class: "side-title" }, "Channels"), this.channels),
       h("h2", { class: "side-title" }, "Act as"),
       this.people,
@@ -23,7 +23,10 @@ export class Sidebar {
   }
 
   render(store) {
-    this.team.replaceChildren(h("b", {}, store.team?.name ?? "…"), h("span", { class: "team-note" }, "Slack stand-in · on this machine only"));
+    this.team.replaceChildren(
+      h("b", { class: "team-name" }, store.team?.name ?? "…"),
+      h("span", { class: "team-note" }, "Slack stand-in · on this machine only"),
+    );
     const rows = [...store.channels.values()].map((channel) => this.row(channel, store));
     arrange(this.channels, rows);
     const people = [...store.users.values()].filter((user) => !user.is_bot);
@@ -42,7 +45,13 @@ export class Sidebar {
     const label = unread ? `${channel.name}, ${unread} unread` : channel.name;
     const button = h(
       "button",
-      { type: "button", class: ["channel", unread && "unread"], "aria-current": current ? "page" : null, "aria-label": label, on: { click: () => this.open(channel.id) } },
+      {
+        type: "button",
+        class: ["channel", unread && "unread"],
+        "aria-current": current ? "page" : null,
+        "aria-label": label,
+        on: { click: () => this.open(channel.id) },
+      },
       h("span", { class: "hash", "aria-hidden": "true" }, channel.is_im ? "@" : "#"),
       h("span", { class: "channel-name" }, channel.name),
       unread ? h("span", { class: "count" }, unread > 99 ? "99+" : String(unread)) : null,
@@ -60,9 +69,20 @@ export class Sidebar {
     return h(
       "label",
       { class: ["person", chosen && "person-me"] },
-      h("input", { type: "radio", name: "act-as", value: user.id, class: "visually-hidden", checked: chosen, on: { change: () => this.become(user.id) } }),
+      h("input", {
+        type: "radio",
+        name: "act-as",
+        value: user.id,
+        class: "visually-hidden",
+        checked: chosen,
+        on: { change: () => this.become(user.id) },
+      }),
       avatar(user.real_name ?? user.name),
-      h("span", { class: "person-name" }, ...flat([h("span", {}, user.real_name ?? user.name), title && h("span", { class: "person-title" }, title)])),
+      h(
+        "span",
+        { class: "person-name" },
+        ...flat([h("span", {}, user.real_name ?? user.name), title && h("span", { class: "person-title" }, title)]),
+      ),
     );
   }
 }

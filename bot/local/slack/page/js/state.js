@@ -3,7 +3,8 @@
 const SLACKBOT = "USLACKBOT";
 
 /** Messages of a channel that stand in its main list: everything but replies that were not sent to the channel too. */
-export const isTopLevel = (message) => !message.thread_ts || message.thread_ts === message.ts || message.subtype === "thread_broadcast";
+export const isTopLevel = (message) =>
+  !message.thread_ts || message.thread_ts === message.ts || message.subtype === "thread_broadcast";
 
 const byTime = (a, b) => Number(a.ts) - Number(b.ts) || (a.ts < b.ts ? -1 : 1);
 
@@ -25,7 +26,9 @@ class Names {
     return [...this.store.users.values()].map((user) => ({ value: user.id, label: `@${user.name}` }));
   }
   channelChoices() {
-    return [...this.store.channels.values()].filter((channel) => !channel.is_im).map((c) => ({ value: c.id, label: `#${c.name}` }));
+    return [...this.store.channels.values()]
+      .filter((channel) => !channel.is_im)
+      .map((c) => ({ value: c.id, label: `#${c.name}` }));
   }
 }
 
@@ -108,12 +111,14 @@ export class Store extends EventTarget {
 
   markRead() {
     const last = this.channel && this.topLevel(this.channel).at(-1);
-    if (last && Number(last.ts) > Number(this.lastRead(this.current))) this.storage.setItem(this.key(this.current), last.ts);
+    if (last && Number(last.ts) > Number(this.lastRead(this.current)))
+      this.storage.setItem(this.key(this.current), last.ts);
   }
 
   unread(channel) {
     const since = Number(this.lastRead(channel.id));
-    return this.topLevel(channel).filter((message) => Number(message.ts) > since && message.user !== this.me?.id).length;
+    return this.topLevel(channel).filter((message) => Number(message.ts) > since && message.user !== this.me?.id)
+      .length;
   }
 }
 
@@ -128,7 +133,8 @@ const HANDLERS = {
     store.me = typeof event.me === "string" ? store.users.get(event.me) : event.me;
     store.channels = asMap((event.channels ?? []).map(asChannel));
     for (const [id, channel] of before)
-      for (const message of channel.messages.values()) if (message.notice) store.channels.get(id)?.messages.set(message.ts, message);
+      for (const message of channel.messages.values())
+        if (message.notice) store.channels.get(id)?.messages.set(message.ts, message);
     store.commands = event.commands ?? [];
     store.panel = event.panel ?? [];
     store.home = event.home ?? null;

@@ -1,7 +1,12 @@
 /** Moments as people read them. Slack's timestamps are texts of Unix seconds with six decimals, unique in a channel. */
 
 const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const seconds = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const seconds = new Intl.DateTimeFormat([], {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
 const full = new Intl.DateTimeFormat([], { dateStyle: "full", timeStyle: "medium" });
 const year = new Intl.DateTimeFormat([], { year: "numeric" });
 
@@ -42,7 +47,11 @@ function relativeDay(at, now) {
 function ago(at, now) {
   const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
   const away = (at - now) / 1000;
-  for (const [unit, length] of [["day", 86_400], ["hour", 3600], ["minute", 60]])
+  for (const [unit, length] of [
+    ["day", 86_400],
+    ["hour", 3600],
+    ["minute", 60],
+  ])
     if (Math.abs(away) >= length) return format.format(Math.round(away / length), unit);
   return format.format(Math.round(away), "second");
 }

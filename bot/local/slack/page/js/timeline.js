@@ -15,7 +15,12 @@ export class Timeline {
     this.views = new Map();
     this.marks = new Map();
     this.list = h("div", { class: "messages", role: "log", "aria-label": label, "aria-live": "polite" });
-    this.jump = h("button", { type: "button", class: "jump", hidden: true, on: { click: () => this.toEnd() } }, icons.down(), "New messages");
+    this.jump = h(
+      "button",
+      { type: "button", class: "jump", hidden: true, on: { click: () => this.toEnd() } },
+      icons.down(),
+      "New messages",
+    );
     this.scroller = h("div", { class: "scroller", tabindex: "0", on: { scroll: () => this.scrolled() } }, this.list);
     this.node = h("div", { class: "timeline" }, this.scroller, this.jump);
     this.atEnd = true;
@@ -80,7 +85,8 @@ export class Timeline {
   }
 
   mark(key, kind, text) {
-    if (!this.marks.has(key)) this.marks.set(key, h("div", { class: ["mark", `mark-${kind}`], role: "separator" }, h("span", {}, text)));
+    if (!this.marks.has(key))
+      this.marks.set(key, h("div", { class: ["mark", `mark-${kind}`], role: "separator" }, h("span", {}, text)));
     return this.marks.get(key);
   }
 }
@@ -92,6 +98,9 @@ function follows(previous, message) {
     previous.username === message.username &&
     Boolean(previous.ephemeral) === Boolean(message.ephemeral) &&
     !message.ephemeral &&
+    // An alert or a question stands alone, with its author and its time.
+    !message.blocks &&
+    !message.attachments &&
     Number(message.ts) - Number(previous.ts) < SAME_BREATH_S
   );
 }
