@@ -57,7 +57,8 @@ class AgentError(Exception):
 
 def log(text: str) -> None:
     """Say *text* on standard error, where systemd's journal takes it."""
-    print("lvs-agent: " + text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a log that cannot be written must not stop the events
+        print("lvs-agent: " + text, file=sys.stderr, flush=True)
 
 
 def tell_systemd(state: str) -> None:

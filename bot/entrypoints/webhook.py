@@ -6,6 +6,7 @@ form (400); then the journal (503 while it cannot be written), then 202, or 200 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -21,12 +22,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.domain.events import Recorded
 from bot.entrypoints.agent_lines import event_of_gap, event_of_line
-from bot.flows.ports import Clock, Entry, Journal, JournalUnavailable
+from bot.flows.ports import Appender, Clock, Entry, JournalUnavailable
 
 logger = logging.getLogger(__name__)
 
 WIRE_VERSION = 1
 RETRY_AFTER_S = 5
+BODY_TIMEOUT_S = 10  # of one request: whoever has not proved who they are may not hold a connection for long
 _NOBODY = secrets.token_bytes(32)  # verifies an unknown director, so that it costs the time of a known one
 
 
@@ -143,7 +145,7 @@ def sign(secret: bytes, timestamp: str, body: bytes) -> str:
 def webhook_routes(
     settings: WebhookSettings,
     *,
-    journal: Journal,
+    journal: Appender,
     clock: Clock,
     on_event: Callable[[Recorded], None],
     on_heartbeat: Callable[[Heartbeat], None],
@@ -163,7 +165,7 @@ class _Webhook:
     def __init__(
         self,
         settings: WebhookSettings,
-        journal: Journal,
+        journal: Appender,
         clock: Clock,
         on_event: Callable[[Recorded], None],
         on_heartbeat: Callable[[Heartbeat], None],
@@ -203,10 +205,14 @@ class _Webhook:
         if request.content_length is not None and request.content_length > limit:
             raise too_large
         body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                raise too_large
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > limit:
+                        raise too_large
+        except TimeoutError as error:
+            raise _Refused(408, "slow", f"the body did not come within {BODY_TIMEOUT_S} s") from error
         return bytes(body)
 
     def _verify(self, headers: Mapping[str, str], body: bytes) -> tuple[str, DirectorAccess]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
+import socket
 import sys
+import termios
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from array import array
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
-from bot.domain.events import Recorded
+from bot.domain.events import Recorded, VrrpStateChanged
 from bot.domain.health import ProbeResult
 from bot.entrypoints.webhook import DirectorAccess, Heartbeat, WebhookSettings, webhook_routes
 from bot.flows.ports import Entry, JournalUnavailable
@@ -92,9 +96,10 @@ class ListJournal:
 class Bot:
     """The webhook on a port of 127.0.0.1, which can go away and come back on the same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_body: int = 64 * 1024) -> None:
         self.journal = ListJournal()
         self.clock = SetClock()
+        self.max_body = max_body
         self.secrets = {"sv1": SECRET}
         self.events: list[Recorded] = []
         self.heartbeats: list[Heartbeat] = []
@@ -119,7 +124,7 @@ class Bot:
         app = web.Application(middlewares=[self._count])
         app.add_routes(
             webhook_routes(
-                WebhookSettings(directors=access),
+                WebhookSettings(directors=access, max_body=self.max_body),
                 journal=self.journal,
                 clock=self.clock,
                 on_event=self.events.append,
@@ -150,7 +155,7 @@ class Bot:
 class Director:
     """The agent of sv1 with its files in *home*, and this process as its keepalived."""
 
-    def __init__(self, home: Path, url: str, python: str = sys.executable, **config: object) -> None:
+    def __init__(self, home: Path, url: str, python: str = sys.executable) -> None:
         self.home = home
         self.python = python
         self.fifo = home / "notify.fifo"
@@ -159,16 +164,15 @@ class Director:
         self.secret_file = home / "secret"
         self.secret_file.write_bytes(SECRET + b"\n")
         self.config_file = home / "lvs-agent.json"
-        self.config = {
+        self.config: dict[str, object] = {
             "director": "sv1",
             "url": url,
             "secret_file": str(self.secret_file),
             "fifo": str(self.fifo),
             "spool": str(self.spool),
             "heartbeat_s": 0.2,
-            **config,
         }
-        self.config_file.write_text(json.dumps(self.config))
+        self.configure()
         self.agent: asyncio.subprocess.Process | None = None
         self._keepalived = -1
 
@@ -181,11 +185,18 @@ class Director:
             await self.agent.wait()
         self.keepalived_lets_go()
 
-    async def start(self) -> None:
-        """Start the agent; return once it has the FIFO."""
-        self.agent = await self._spawn("run")
-        await until(self.fifo.exists)
-        if self._keepalived < 0:
+    async def start(self, *, ready: bool = True) -> None:
+        """Start the agent; return once it says that it is *ready*, as the service manager hears it (sd_notify(3))."""
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with manager:
+            manager.setblocking(False)
+            manager.bind("")  # an abstract address of the kernel's choice
+            name = manager.getsockname().decode().replace("\0", "@")
+            self.agent = await self._spawn("run", environ={"NOTIFY_SOCKET": name})
+            async with asyncio.timeout(PATIENCE_S):
+                while ready and await asyncio.get_running_loop().sock_recv(manager, 100) != b"READY=1":
+                    pass
+        if self._keepalived < 0 and self.fifo.is_fifo():
             self.keepalived_opens()
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
@@ -193,6 +204,24 @@ class Director:
         assert self.agent is not None
         self.agent.send_signal(how)
         return await self.agent.wait()
+
+    def configure(self, **changes: object) -> None:
+        """Write the configuration, with *changes* to it."""
+        self.config.update(changes)
+        self.config_file.write_text(json.dumps(self.config))
+
+    async def freeze(self) -> None:
+        """Stop the agent where it stands (SIGSTOP), to look at what it has done so far."""
+        assert self.agent is not None
+        self.agent.send_signal(signal.SIGSTOP)
+        state = Path(f"/proc/{self.agent.pid}/stat")
+        await until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+
+    def in_pipe(self) -> int:
+        """How many bytes wait in the FIFO."""
+        waiting = array("i", [0])
+        fcntl.ioctl(self._keepalived, termios.FIONREAD, waiting)
+        return waiting[0]
 
     def keepalived_opens(self) -> None:
         """Open the FIFO exactly as keepalived does (lib/notify.c, fifo_open)."""
@@ -215,7 +244,9 @@ class Director:
         assert process.returncode is not None
         return process.returncode, said.decode()
 
-    async def _spawn(self, *arguments: str, capture: bool = False) -> asyncio.subprocess.Process:
+    async def _spawn(
+        self, *arguments: str, capture: bool = False, environ: Mapping[str, str] | None = None
+    ) -> asyncio.subprocess.Process:
         log = asyncio.subprocess.PIPE if capture else (self.home / "log").open("ab")
         try:
             return await asyncio.create_subprocess_exec(
@@ -228,6 +259,7 @@ class Director:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
+                env=environ or {},
             )
         finally:
             if not isinstance(log, int):
@@ -243,3 +275,18 @@ class Director:
         path = self.spool / "events"
         for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
             yield json.loads(line)
+
+    def unsent(self) -> list[dict[str, object]]:
+        """The records that the agent does not know to be with the bot."""
+        sent = int((self.spool / "sent").read_text())
+        return [record for record in self.spooled() if int(str(record["counter"])) > sent]
+
+
+def line(number: int) -> str:
+    """A line that keepalived could write, told from the others by the instance's name."""
+    return f'INSTANCE "VI_{number}" MASTER 100'
+
+
+def heard(bot: Bot) -> list[str]:
+    """What the journal has of :func:`line`, in its order: the instances' names."""
+    return [entry.event.instance for entry in bot.journal.entries if isinstance(entry.event, VrrpStateChanged)]

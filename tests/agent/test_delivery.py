@@ -4,35 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
 from bot.domain.events import AgentLineUnreadable, VrrpState, VrrpStateChanged
 
-from tests.agent.site import Bot, Director, until
-
-
-@pytest.fixture
-async def bot() -> AsyncIterator[Bot]:
-    async with Bot() as bot:
-        yield bot
-
-
-@pytest.fixture
-async def sv1(tmp_path: Path, bot: Bot) -> AsyncIterator[Director]:
-    async with Director(tmp_path, bot.url) as director:
-        yield director
-
-
-def line(number: int) -> str:
-    """A line that keepalived could write, told from the others by the instance's name."""
-    return f'INSTANCE "VI_{number}" MASTER 100'
-
-
-def heard(bot: Bot) -> list[str]:
-    """What the journal has, in its order: the instances' names."""
-    return [entry.event.instance for entry in bot.journal.entries if isinstance(entry.event, VrrpStateChanged)]
+from tests.agent.site import Bot, Director, heard, line, until
 
 
 async def test_a_line_in_the_fifo_becomes_an_event_in_the_journal(bot: Bot, sv1: Director) -> None:
@@ -81,14 +56,9 @@ async def test_an_answer_that_got_lost_has_no_second_effect(bot: Bot, sv1: Direc
     sv1.says(line(0))
     await until(lambda: bot.answers.count(503) >= 2)
     bot.journal.lose_answer = False
-    await until(lambda: not list(unsent(sv1)))
+    await until(lambda: not sv1.unsent())
     assert heard(bot) == ["VI_0"]
     assert not bot.events, "nothing was new any more"
-
-
-def unsent(director: Director) -> list[dict[str, object]]:
-    sent = int((director.spool / "sent").read_text())
-    return [record for record in director.spooled() if int(str(record["counter"])) > sent]
 
 
 async def test_a_reload_of_keepalived_loses_nothing(bot: Bot, sv1: Director) -> None:
@@ -217,7 +187,7 @@ async def test_status_tells_whether_all_is_delivered(bot: Bot, sv1: Director) ->
     assert "NOT RUNNING" in said
     assert "1 waiting" in said
     await sv1.start()
-    await until(lambda: len(bot.journal.entries) == 1 and not unsent(sv1))
+    await until(lambda: len(bot.journal.entries) == 1 and not sv1.unsent())
     status, said = await sv1.command("status")
     assert status == 0
     assert "0 waiting" in said
