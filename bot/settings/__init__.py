@@ -1,6 +1,38 @@
 """Settings: YAML files and environment secrets in, frozen values out; every problem at once, with its place."""
 
+from bot.settings.bot_file import load_settings
 from bot.settings.fleet_file import load_fleet
+from bot.settings.fleet_rules import secret_variable
 from bot.settings.problems import Place, Problem, SettingsError
+from bot.settings.report import Report, check
+from bot.settings.values import (
+    Intervals,
+    ListenSettings,
+    RoleSettings,
+    Settings,
+    SlackMode,
+    SlackSettings,
+    SshSettings,
+    StorageSettings,
+    WebhookSettings,
+)
 
-__all__ = ["Place", "Problem", "SettingsError", "load_fleet"]
+__all__ = [
+    "Intervals",
+    "ListenSettings",
+    "Place",
+    "Problem",
+    "Report",
+    "RoleSettings",
+    "Settings",
+    "SettingsError",
+    "SlackMode",
+    "SlackSettings",
+    "SshSettings",
+    "StorageSettings",
+    "WebhookSettings",
+    "check",
+    "load_fleet",
+    "load_settings",
+    "secret_variable",
+]

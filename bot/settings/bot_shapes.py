@@ -1,0 +1,107 @@
+"""The shapes of config/bot.yaml: what may stand where, before anything is compared with the fleet."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bot.settings.fields import (
+    Account,
+    AnyAddress,
+    Port,
+    StorageUrl,
+    Text,
+    UrlPath,
+    Variable,
+    WebBase,
+    matching,
+    seconds,
+    size,
+    whole,
+    word,
+)
+from bot.settings.reader import Shape
+from bot.settings.values import SlackMode
+
+Channel = Annotated[str, matching(r"#[^\s#,]{1,80}|[CG][A-Z0-9]{2,}", "a channel's id or #name", '"#lvs-site"')]
+User = Annotated[str, matching(r"[UW][A-Z0-9]{2,}", "a Slack user id", "U0ALICE")]
+UserGroup = Annotated[str, matching(r"S[A-Z0-9]{2,}", "a Slack user group id", "S0OPS")]
+
+
+class SlackShape(Shape):
+    """How the bot talks."""
+
+    mode: Annotated[SlackMode, word(SlackMode)] = SlackMode.SOCKET
+    command: Annotated[str, matching(r"/[a-z0-9_-]{1,31}", "a slash command", "/lvs")] = "/lvs"
+    channels: dict[str, Channel] = Field(examples=['{site: "#lvs-site"}'])
+    base_url: WebBase | None = None
+
+
+class OperatorShape(Shape):
+    """Who may change anything from Slack."""
+
+    users: list[User] = Field(default=[], examples=["[U0ALICE]"])
+    usergroups: list[UserGroup] = Field(default=[], examples=["[S0OPS]"])
+
+
+class RolesShape(Shape):
+    """Whom the bot obeys."""
+
+    operator: OperatorShape = Field(default=OperatorShape(), examples=["{users: [U0ALICE]}"])
+    terminal: list[Account] = Field(default=[], examples=["[root]"])
+
+
+class StorageShape(Shape):
+    """Where the journal is."""
+
+    url: StorageUrl = "sqlite:///var/lvsbot.db"
+    keep_samples: Annotated[float, seconds(3600, 315_360_000, "7d")] = 604_800.0
+
+
+class ListenShape(Shape):
+    """Where the HTTP server listens."""
+
+    host: AnyAddress = Field(examples=["127.0.0.1"])
+    port: Port = Field(examples=["8780"])
+
+
+class WebhookShape(Shape):
+    """How directors' agents are let in."""
+
+    path: UrlPath = "/events/keepalived"
+    max_age: Annotated[float, seconds(10, 3600, "5m")] = 300.0
+    max_body: Annotated[int, size(1024, 16 * 1024**2, "64KiB")] = 65536
+    directors: dict[str, Variable] = Field(default={}, examples=["{sv1: LVSBOT_SECRET_SV1}"])
+
+
+class SshShape(Shape):
+    """How directors' shells are reached."""
+
+    known_hosts: Text = Field(default="known_hosts", examples=["known_hosts"])
+    identity: Text | None = None
+    connect_timeout: Annotated[float, seconds(0.1, 300, "3s")] = 3.0
+    command_timeout: Annotated[float, seconds(0.5, 600, "10s")] = 10.0
+    workers: Annotated[int, whole(1, 512, 32)] = 32
+
+
+class IntervalsShape(Shape):
+    """How often things are done."""
+
+    heartbeat: Annotated[float, seconds(0.5, 3600, "5s")] = 5.0
+    roll_call: Annotated[float, seconds(1, 86400, "30s")] = 30.0
+    drain_poll: Annotated[float, seconds(0.1, 300, "1s")] = 1.0
+    drain_patience: Annotated[float, seconds(1, 604_800, "30m")] = 1800.0
+
+
+class BotShape(Shape):
+    """The whole file."""
+
+    fleet: Text = Field(default="fleet.yaml", examples=["fleet.yaml"])
+    slack: SlackShape = Field(examples=['{mode: socket, channels: {site: "#lvs-site"}}'])
+    roles: RolesShape = Field(default=RolesShape(), examples=["{operator: {users: [U0ALICE]}}"])
+    storage: StorageShape = Field(default=StorageShape(), examples=["{url: sqlite:///var/lvsbot.db}"])
+    listen: ListenShape = Field(examples=["{host: 127.0.0.1, port: 8780}"])
+    webhook: WebhookShape = Field(default=WebhookShape(), examples=["{path: /events/keepalived}"])
+    ssh: SshShape = Field(default=SshShape(), examples=["{known_hosts: known_hosts}"])
+    intervals: IntervalsShape = Field(default=IntervalsShape(), examples=["{heartbeat: 5s}"])

@@ -1,0 +1,106 @@
+"""The settings as the rest of the program sees them: frozen, complete, with secrets that do not print themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from bot.domain.fleet import Address, Fleet
+
+
+class SlackMode(StrEnum):
+    """How Slack's events reach the bot: over Socket Mode's WebSocket or as signed HTTP requests."""
+
+    SOCKET = "socket"
+    HTTP = "http"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlackSettings:
+    """How the bot talks. ``channels`` is by cluster; ``base_url`` (ending in ``/``) is None for Slack's own Web API.
+
+    ``app_token`` is there in socket mode, ``signing_secret`` in http mode.
+    """
+
+    mode: SlackMode
+    command: str
+    channels: Mapping[str, str]
+    base_url: str | None
+    bot_token: SecretStr
+    app_token: SecretStr | None
+    signing_secret: SecretStr | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSettings:
+    """Who may change anything: Slack users, members of Slack user groups, accounts of this machine."""
+
+    users: tuple[str, ...]
+    usergroups: tuple[str, ...]
+    terminal: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """Where the journal is: a database URL without its password. Samples are kept for ``keep_samples_s`` seconds."""
+
+    url: str
+    password: SecretStr | None
+    keep_samples_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenSettings:
+    """Where the HTTP server listens."""
+
+    host: Address
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    """How directors' agents are let in. ``max_age_s`` is seconds, ``max_body`` bytes, ``secrets`` by director."""
+
+    path: str
+    max_age_s: float
+    max_body: int
+    secrets: Mapping[str, SecretStr]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshSettings:
+    """How directors' shells are reached. Timeouts are seconds; ``identity`` None means the ssh agent."""
+
+    known_hosts: Path
+    identity: Path | None
+    connect_timeout_s: float
+    command_timeout_s: float
+    workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """How often things are done, and how long a drain is waited for, in seconds."""
+
+    heartbeat_s: float
+    roll_call_s: float
+    drain_poll_s: float
+    drain_patience_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that the bot is told before it starts."""
+
+    fleet: Fleet
+    slack: SlackSettings
+    roles: RoleSettings
+    storage: StorageSettings
+    listen: ListenSettings
+    webhook: WebhookSettings
+    ssh: SshSettings
+    intervals: Intervals
