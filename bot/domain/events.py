@@ -239,10 +239,11 @@ class OperationDenied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationConfirmed:
-    """Somebody pressed the button (or said ``--yes``)."""
+    """Somebody pressed the button (or said ``--yes``); the process ``runner`` is to carry it out."""
 
     operation: str
     by: Actor
+    runner: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,7 +183,7 @@ def _progress(
         case OperationConfirmed():
             if operation.phase is not Phase.PLANNED:
                 return operation
-            return replace(operation, phase=Phase.CONFIRMED, confirmed_by=event.by)
+            return replace(operation, phase=Phase.CONFIRMED, confirmed_by=event.by, runner=event.runner)
         case OperationStarted():
             if operation.phase is Phase.CONFIRMED:
                 operation = replace(operation, phase=Phase.RUNNING, steps=event.steps)

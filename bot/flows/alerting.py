@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -97,7 +97,7 @@ class RollCaller:
         if not demanded and not self._is_news(taken):
             return
         try:
-            await self._chronicle.record(Entry(event=taken))
+            await self._chronicle.append(Entry(event=taken))
         except JournalUnavailable as error:
             log.error("roll call not recorded", cluster=self._cluster.name, error=str(error))
 
@@ -128,7 +128,7 @@ class Heartbeats:
 
     fleet: Fleet
     clock: Clock
-    interval: timedelta
+    interval_s: float
     expected: frozenset[str]
     heard: dict[str, datetime] = field(default_factory=dict)
 
@@ -145,7 +145,7 @@ class Heartbeats:
                 if director.name not in self.expected:
                     continue
                 last = self.heard.get(director.name)
-                is_silent = now - (last or since) > 3 * self.interval
+                is_silent = (now - (last or since)).total_seconds() > 3 * self.interval_s
                 if is_silent != (director.name in silent[cluster.name]) and (is_silent or last):
                     found.append(
                         AgentSilenceChanged(
@@ -164,6 +164,6 @@ async def watch_silence(chronicle: Chronicle, heartbeats: Heartbeats) -> None:
         changes = heartbeats.changes(silent, since)
         if changes:
             try:
-                await chronicle.record(*(Entry(event=change) for change in changes))
+                await chronicle.append(*(Entry(event=change) for change in changes))
             except JournalUnavailable as error:
                 log.error("agent silence not recorded", error=str(error))

@@ -167,7 +167,7 @@ class Announcer:
             self._passing[announcement.key] = announcement.digest
             return
         said = MessagePosted(key=announcement.key, channel=ref.channel, ts=ref.ts, digest=announcement.digest)
-        await self._chronicle.record(Entry(event=said))
+        await self._chronicle.append(Entry(event=said))
 
     async def _left_behind(self, announcement: Announcement, thread_ts: str | None) -> MessageRef | None:
         """The message, if it was posted already without that being recorded (a crash, an answer that was lost)."""

@@ -59,7 +59,7 @@ class Chronicle:
         """Call *listener* with every event that is recorded from now on, in order. It must not block."""
         self._listeners.append(listener)
 
-    async def record(self, *entries: Entry) -> tuple[Recorded | None, ...]:
+    async def append(self, *entries: Entry) -> tuple[Recorded | None, ...]:
         """Append *entries* (see :meth:`Journal.append`) and fold them in. Raises JournalUnavailable."""
         recorded = await self.journal.append(*entries)
         fresh = [r for r in recorded if r is not None]

@@ -136,12 +136,12 @@ class Operator:
             forced="--force" in request.command.flags,
             warnings=plan.warnings,
         )
-        (recorded,) = await self._chronicle.record(Entry(event=event, source_key=f"request:{request.request_id}"))
+        (recorded,) = await self._chronicle.append(Entry(event=event, source_key=f"request:{request.request_id}"))
         return self._chronicle.world.operations.by_id[operation_id] if recorded else None
 
     async def _refuse(self, operation: str | None, request: Request, reason: str, instead: str = "") -> Answer:
         denied = OperationDenied(operation=operation, request=str(request.command), by=request.by, reason=reason)
-        await self._chronicle.record(Entry(event=denied, source_key=f"denied:{request.request_id}"))
+        await self._chronicle.append(Entry(event=denied, source_key=f"denied:{request.request_id}"))
         return Answer(text=reason, instead=instead)
 
     async def _plan(
@@ -162,8 +162,8 @@ class Operator:
         answer = await self._button(operation, operation_id, by, "confirm")
         if answer:
             return answer
-        event = OperationConfirmed(operation=operation_id, by=by)
-        (recorded,) = await self._chronicle.record(Entry(event=event, source_key=f"decided:{operation_id}"))
+        event = OperationConfirmed(operation=operation_id, by=by, runner=self._runner)
+        (recorded,) = await self._chronicle.append(Entry(event=event, source_key=f"decided:{operation_id}"))
         if recorded is None:
             return Answer(text="Somebody was faster: this is decided already.", refused=False)
         return None
@@ -175,7 +175,7 @@ class Operator:
         if answer:
             return answer
         event = OperationCancelled(operation=operation_id, by=by, reason=f"called off by {by.name}")
-        (recorded,) = await self._chronicle.record(Entry(event=event, source_key=f"decided:{operation_id}"))
+        (recorded,) = await self._chronicle.append(Entry(event=event, source_key=f"decided:{operation_id}"))
         if recorded is None:
             return Answer(text="Somebody was faster: this is decided already.", refused=False)
         return None
@@ -188,7 +188,7 @@ class Operator:
         if isinstance(decision, Denied):
             request = f"{what} {operation.kind.value} {operation.real_server}"
             denied = OperationDenied(operation=None, request=request, by=by, reason=decision.reason)
-            await self._chronicle.record(Entry(event=denied))
+            await self._chronicle.append(Entry(event=denied))
             return Answer(text=decision.reason)
         if operation.phase is not Phase.PLANNED:
             return Answer(text=f"This is decided already: {operation.phase.value}.", refused=False)
@@ -232,12 +232,12 @@ class Operator:
             await self._call_off(operation, "the directors changed since you were shown the commands: ask again")
             return
         started = OperationStarted(operation=operation.id, runner=self._runner, steps=steps)
-        await self._chronicle.record(Entry(event=started), Entry(event=_intention(operation, steps)))
+        await self._chronicle.append(Entry(event=started), Entry(event=_intention(operation, steps)))
 
     async def _adopt(self, operation: Operation) -> None:
         if operation.runner != self._runner:
             adopted = OperationStarted(operation=operation.id, runner=self._runner, steps=operation.steps)
-            await self._chronicle.record(Entry(event=adopted))
+            await self._chronicle.append(Entry(event=adopted))
 
     async def _carry_out_step(self, operation: Operation, step: Step) -> None:
         cluster = self._chronicle.fleet.cluster(operation.cluster)
@@ -253,7 +253,7 @@ class Operator:
                         await self._finished(operation, step, StepOutcome.FOUND_DONE, found, "", began)
                         return
                 else:
-                    await self._chronicle.record(Entry(event=StepStarted(operation=operation.id, step=step.number)))
+                    await self._chronicle.append(Entry(event=StepStarted(operation=operation.id, step=step.number)))
                 said = await self._change(cluster, step)
                 weight = _weight(await read_table(self._shell, director), service, server)
             except (ShellError, CommandFailed, Unreadable) as error:
@@ -293,7 +293,7 @@ class Operator:
             detail=detail,
             duration_s=self._clock.monotonic() - began,
         )
-        await self._chronicle.record(Entry(event=event))
+        await self._chronicle.append(Entry(event=event))
 
     async def _wait_until_drained(self, operation: Operation) -> None:
         """Count the connections down until none is left, patience ends or a restore takes over."""
@@ -327,11 +327,11 @@ class Operator:
 
     async def _finish(self, operation: Operation, verdict: Verdict, detail: str) -> None:
         event = OperationFinished(operation=operation.id, verdict=verdict, detail=detail)
-        await self._chronicle.record(Entry(event=event, source_key=f"finished:{operation.id}"))
+        await self._chronicle.append(Entry(event=event, source_key=f"finished:{operation.id}"))
         self.connected.pop(operation.id, None)
 
     async def _call_off(self, operation: Operation, reason: str) -> None:
-        await self._chronicle.record(Entry(event=OperationCancelled(operation=operation.id, by=None, reason=reason)))
+        await self._chronicle.append(Entry(event=OperationCancelled(operation=operation.id, by=None, reason=reason)))
 
 
 def _intention(operation: Operation, steps: tuple[Step, ...]) -> OverrideSet | OverrideCleared:

@@ -40,8 +40,8 @@ class Entry:
     at_source: datetime | None = None
 
 
-class Journal(Protocol):
-    """The durable, append-only record that everything else is folded from."""
+class Appender(Protocol):
+    """Whatever records events durably: the journal, or the chronicle that also folds them in."""
 
     async def append(self, *entries: Entry) -> tuple[Recorded | None, ...]:
         """Record *entries* in one transaction, in order, and return them once they are durable.
@@ -50,6 +50,10 @@ class Journal(Protocol):
         Raises JournalUnavailable when the store cannot be written.
         """
         ...
+
+
+class Journal(Appender, Protocol):
+    """The durable, append-only record that everything else is folded from."""
 
     async def read(self, *, after: int = 0, kinds: Sequence[str] = (), limit: int = 1000) -> tuple[Recorded, ...]:
         """Events with a sequence above *after*, oldest first, at most *limit*, of *kinds* (all if empty)."""

@@ -121,7 +121,7 @@ class Probing:
             while self._news:
                 batch = tuple(self._news)
                 try:
-                    await self._chronicle.record(*batch)
+                    await self._chronicle.append(*batch)
                 except JournalUnavailable as error:
                     log.error("health changes wait for the journal", waiting=len(self._news), error=str(error))
                     return

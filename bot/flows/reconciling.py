@@ -89,4 +89,4 @@ class Reconciler:
             found=found,
             error=error,
         )
-        await self._chronicle.record(Entry(event=event))
+        await self._chronicle.append(Entry(event=event))

@@ -13,8 +13,13 @@ say() { printf '\033[2m%s\033[0m %s\n' "[setup]" "$*" >&2; }
 
 apt_install() {
   say "installing $* (apt-get)"
-  local log
+  local log policy=/usr/sbin/policy-rc.d
   log=$(mktemp)
+  # The tests start servers of their own (sshd, PostgreSQL): a machine that gets the packages from here need not run them.
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin $policy
+    trap '"${as_root[@]}" rm -f '$policy EXIT
+  fi
   if ! { "${as_root[@]}" apt-get update -q &&
          "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
@@ -38,5 +43,5 @@ if [ ! -e "$stamp" ]; then
   touch "$stamp"
 fi
 
-mapfile -t missing < <(.venv/bin/python -m bot.local.lab.packages ${for_tests:+--tests})
+mapfile -t missing < <(.venv/bin/python -m bot.local.packages ${for_tests:+--tests})
 [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"

@@ -53,7 +53,7 @@ def finished(number: int, outcome: StepOutcome = StepOutcome.DONE) -> StepFinish
 WEIGHTS = (("sv1", "http", 5), ("sv2", "http", 5))
 STORY: tuple[Event, ...] = (
     requested(),
-    OperationConfirmed(operation="op1", by=ALICE),
+    OperationConfirmed(operation="op1", by=ALICE, runner="bot"),
     OperationStarted(operation="op1", runner="bot", steps=steps()),
     OverrideSet(cluster="site", real_server="web1", operation="op1", by=ALICE, weights=WEIGHTS),
     StepStarted(operation="op1", step=1),
@@ -113,7 +113,7 @@ def test_a_cancelled_operation_cannot_be_confirmed_any_more() -> None:
     state = after(
         requested(),
         OperationCancelled(operation="op1", by=ALICE, reason="called off"),
-        OperationConfirmed(operation="op1", by=ALICE),
+        OperationConfirmed(operation="op1", by=ALICE, runner="bot"),
     )
     assert op(state).phase is Phase.CANCELLED
 

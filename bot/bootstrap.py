@@ -1,0 +1,306 @@
+"""The composition root: every part is made here and handed to those who need it. Explicit, nothing clever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bot import __version__
+from bot.adapters.clock import SystemClock
+from bot.adapters.journal import SqlJournal, open_journal
+from bot.adapters.messenger import SlackMessenger
+from bot.adapters.prober import NetworkProber
+from bot.adapters.shell import FabricShell, SshLogin
+from bot.domain.events import BotStarted
+from bot.domain.fleet import Probe
+from bot.domain.policy import Roles
+from bot.entrypoints.schedule import ProbeSchedule
+from bot.entrypoints.server import HttpServer, health_routes, slack_routes
+from bot.entrypoints.slack import SlackListeners, make_app
+from bot.entrypoints.socket_mode import SocketMode
+from bot.entrypoints.webhook import DirectorAccess, Heartbeat, WebhookSettings, webhook_routes
+from bot.flows.alerting import Heartbeats, RollCaller, watch_silence
+from bot.flows.announcing import Announcer
+from bot.flows.chronicle import Chronicle
+from bot.flows.errands import Errands
+from bot.flows.operating import Operator
+from bot.flows.ports import Entry, JournalUnavailable, MessageRefused, MessengerUnavailable
+from bot.flows.probing import Probing
+from bot.flows.projecting import projection
+from bot.flows.reconciling import Reconciler
+from bot.settings import Settings, SlackMode
+
+log = structlog.get_logger(__name__)
+
+
+def runner_name(kind: str) -> str:
+    """Who this process is: *kind* (``bot`` or ``terminal``), host, pid and when it began (a pid is given again)."""
+    return f"{kind}:{socket.gethostname()}:{os.getpid()}:{_began(os.getpid())}"
+
+
+def is_left(runner: str, own: str) -> bool:
+    """Whether what *runner* had in hand is left behind, as seen by the bot called *own*.
+
+    Only one bot works on a journal at a time, so another bot's name is a dead one's. A terminal command on another
+    machine is taken to live.
+    """
+    kind, host, pid, began = runner.split(":")
+    if kind == "bot":
+        return runner != own
+    return host == socket.gethostname() and _began(int(pid)) != int(began)
+
+
+def _began(pid: int) -> int:
+    """When process *pid* began, in clock ticks since boot (proc(5), stat, field 22); -1 when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return -1
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+class Parts:
+    """What both the bot and the terminal commands work with. Made by :func:`open_parts`."""
+
+    def __init__(self, settings: Settings, journal: SqlJournal, kind: str) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.journal = journal
+        self.chronicle = Chronicle(journal, settings.fleet)
+        self.shell = FabricShell(
+            SshLogin(
+                known_hosts=settings.ssh.known_hosts,
+                identity=settings.ssh.identity,
+                connect_timeout=settings.ssh.connect_timeout_s,
+            )
+        )
+        self.messenger = SlackMessenger(settings.slack.bot_token.get_secret_value(), settings.slack.base_url)
+        self.runner = runner_name(kind)
+        self._groups: tuple[float, frozenset[str]] | None = None
+
+    def operator(self, **more: Any) -> Operator:
+        """The one who carries out operations in this process."""
+        return Operator(
+            self.chronicle,
+            self.shell,
+            self.clock,
+            self.roles,
+            runner=self.runner,
+            new_id=lambda: f"op-{secrets.token_hex(3)}",
+            poll_s=self.settings.intervals.drain_poll_s,
+            patience_s=self.settings.intervals.drain_patience_s,
+            **more,
+        )
+
+    async def roles(self) -> Roles:
+        """Who may do what, with the members of user groups looked up at most once a minute."""
+        roles = self.settings.roles
+        members = await self._members() if roles.usergroups else frozenset[str]()
+        return Roles(operators=frozenset(roles.users) | members, terminal=frozenset(roles.terminal))
+
+    async def _members(self) -> frozenset[str]:
+        now = self.clock.monotonic()
+        if self._groups is None or now - self._groups[0] > 60:
+            found: set[str] = set()
+            for group in self.settings.roles.usergroups:
+                try:
+                    found.update(await self.messenger.members_of(group))
+                except (MessengerUnavailable, MessageRefused) as error:
+                    # Nobody becomes an operator by default: a group that cannot be read has no members.
+                    log.error("a user group could not be read", group=group, error=str(error))
+            self._groups = (now, frozenset(found))
+        return self._groups[1]
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self.shell.close()
+        await self.messenger.close()
+        await self.journal.close()
+
+
+async def open_parts(settings: Settings, kind: str) -> Parts:
+    """Open the journal and read what it adds up to. Raises JournalUnavailable."""
+    password = settings.storage.password.get_secret_value() if settings.storage.password else None
+    parts = Parts(settings, await open_journal(settings.storage.url, password=password), kind)
+    await parts.chronicle.catch_up()
+    return parts
+
+
+class Bot:
+    """The running bot."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        settings, chronicle, clock = parts.settings, parts.chronicle, parts.clock
+        self._errands = Errands()
+        self._operator = parts.operator(on_count=self._counted)
+        self._announcer = Announcer(
+            chronicle,
+            parts.messenger,
+            clock,
+            projection(settings.slack.channels, lambda operation: self._operator.connected.get(operation)),
+        )
+        self._roll_callers = [
+            RollCaller(chronicle, parts.shell, clock, cluster, interval_s=settings.intervals.roll_call_s)
+            for cluster in settings.fleet.clusters
+        ]
+        self._reconciler = Reconciler(chronicle, parts.shell)
+        self._heartbeats = Heartbeats(
+            fleet=settings.fleet,
+            clock=clock,
+            interval_s=settings.intervals.heartbeat_s,
+            expected=frozenset(settings.webhook.secrets),
+        )
+        self._prober = NetworkProber()
+        self._probing = Probing(chronicle, self._prober, self._probes())
+        self._schedule = ProbeSchedule(self._probes(), self._probing.ask, self._probing.flush)
+        http_mode = settings.slack.mode is SlackMode.HTTP
+        secret = settings.slack.signing_secret
+        self._app = make_app(
+            settings.slack.bot_token.get_secret_value(),
+            settings.slack.base_url,
+            secret.get_secret_value() if http_mode and secret else None,
+        )
+        listeners = SlackListeners(
+            chronicle,
+            self._operator,
+            parts.shell,
+            clock,
+            self._errands,
+            command=settings.slack.command,
+            channels=dict(settings.slack.channels),
+        )
+        listeners.register(self._app)
+        self._socket_mode: SocketMode | None = None
+        if not http_mode:
+            assert settings.slack.app_token is not None
+            token = settings.slack.app_token.get_secret_value()
+            self._socket_mode = SocketMode(self._app, token, settings.slack.base_url)
+        routes = [
+            *webhook_routes(
+                self._webhook_settings(),
+                journal=chronicle,
+                clock=clock,
+                on_event=lambda _recorded: None,
+                on_heartbeat=self._heard,
+            ),
+            *health_routes(self.health),
+            *(slack_routes(self._app) if http_mode else []),
+        ]
+        self._server = HttpServer(routes, str(settings.listen.host), settings.listen.port)
+
+    def _probes(self) -> tuple[Probe, ...]:
+        return tuple(probe for cluster in self._parts.settings.fleet.clusters for probe in cluster.probes)
+
+    def _webhook_settings(self) -> WebhookSettings:
+        settings = self._parts.settings
+        clusters = {d.name: c.name for c in settings.fleet.clusters for d in c.directors}
+        return WebhookSettings(
+            directors={
+                name: DirectorAccess(cluster=clusters[name], secret=secret.get_secret_value().encode())
+                for name, secret in settings.webhook.secrets.items()
+            },
+            path=settings.webhook.path,
+            max_age=settings.webhook.max_age_s,
+            max_body=settings.webhook.max_body,
+        )
+
+    def _counted(self) -> None:
+        self._announcer.wake()
+
+    def _heard(self, heartbeat: Heartbeat) -> None:
+        self._heartbeats.beat(heartbeat.director)
+
+    def health(self) -> dict[str, Any]:
+        """What /healthz answers. ``ok`` means that the bot can do its work as far as it can tell itself."""
+        connected = self._socket_mode.connected if self._socket_mode else True
+        return {
+            "ok": True,
+            "version": __version__,
+            "journal": self._parts.chronicle.world.sequence,
+            "slack": connected and self._announcer.reachable,
+            "schedule": dict(self._schedule.counts),
+            "errands": self._errands.under_way,
+            "runner": self._parts.runner,
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until *stop* is set. Raises ListenFailed, JournalUnavailable."""
+        parts = self._parts
+        await parts.chronicle.append(Entry(event=BotStarted(version=__version__, runner=parts.runner)))
+        await self._server.start()
+        log.info("bot started", version=__version__, runner=parts.runner, journal=parts.chronicle.world.sequence)
+        self._schedule.start()
+        tasks: list[Coroutine[Any, Any, None]] = [
+            self._announcer.run(),
+            self._reconciler.run(),
+            self._follow(),
+            self._adopt_orphans(),
+            self._retain(),
+            watch_silence(parts.chronicle, self._heartbeats),
+            *(caller.run() for caller in self._roll_callers),
+        ]
+        if self._socket_mode:
+            tasks.append(self._socket_mode.run())
+        running = [asyncio.create_task(task) for task in tasks]
+        waiting = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait({waiting, *running}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {waiting}:
+                task.result()
+        finally:
+            await self._close([waiting, *running])
+
+    async def _close(self, tasks: list[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._socket_mode:
+            await self._socket_mode.close()
+        await self._server.close()
+        await self._schedule.close()
+        await self._errands.close()
+        await self._prober.close()
+        log.info("bot stopped")
+
+    async def _follow(self) -> None:
+        """Fold in what other processes write into the same journal (the terminal commands)."""
+        journal, chronicle = self._parts.journal, self._parts.chronicle
+        while True:
+            try:
+                await journal.wait_for_news(chronicle.world.sequence)
+                await chronicle.catch_up()
+            except JournalUnavailable as error:
+                log.error("the journal cannot be followed", error=str(error))
+                await asyncio.sleep(1)
+
+    async def _adopt_orphans(self) -> None:
+        """Carry on what was confirmed and whose process is gone: this bot's own, after a crash, and the terminal's."""
+        adopted: set[str] = set()
+        while True:
+            for operation in self._parts.chronicle.world.operations.by_id.values():
+                if operation.id in adopted or not operation.in_hand or operation.runner is None:
+                    continue
+                if is_left(operation.runner, self._parts.runner):
+                    adopted.add(operation.id)
+                    log.warning("carrying on an operation", operation=operation.id, phase=operation.phase.value)
+                    self._errands.start(self._operator.carry_out(operation.id), f"carry on {operation.id}")
+            await asyncio.sleep(2)
+
+    async def _retain(self) -> None:
+        """Let samples go that are older than the settings say, once an hour."""
+        keep = timedelta(seconds=self._parts.settings.storage.keep_samples_s)
+        while True:
+            try:
+                await self._parts.journal.retain_samples(self._parts.clock.now() - keep)
+            except JournalUnavailable as error:
+                log.error("old samples were not removed", error=str(error))
+            await asyncio.sleep(3600)
