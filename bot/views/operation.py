@@ -23,17 +23,18 @@ ICONS = {
 
 def operation_message(operation: Operation, connected: Mapping[str, int] | None = None) -> SlackMessage:
     """*operation* as it stands. *connected*: active connections left, by director, while it drains."""
-    headline = _headline(operation, connected)
-    blocks: list[Block] = [section(f"*{escape(headline)}*")]
+    title = headline(operation, connected)
+    blocks: list[Block] = [section(f"*{escape(title)}*")]
     blocks += preformatted(_step_lines(operation))
     blocks += [section(f":warning: {escape(warning)}") for warning in operation.warnings]
     if operation.phase is Phase.PLANNED:
         blocks.append(_buttons(operation))
     blocks.append(context(*_remarks(operation)))
-    return SlackMessage(text=cut(headline, 3000), blocks=limited(blocks))
+    return SlackMessage(text=cut(title, 3000), blocks=limited(blocks))
 
 
-def _headline(operation: Operation, connected: Mapping[str, int] | None) -> str:
+def headline(operation: Operation, connected: Mapping[str, int] | None) -> str:
+    """The one sentence that a phone shows: where the operation stands."""
     name, verb = operation.real_server, operation.kind.value
     match operation.phase:
         case Phase.PLANNED:

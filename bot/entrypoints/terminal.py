@@ -1,0 +1,124 @@
+"""The same commands from a terminal, for the day Slack is down: same flows, same journal."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import shlex
+import uuid
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.markup import escape
+
+from bot.domain.commands import Command
+from bot.domain.events import Actor, OperationCancelled, Verdict, Via
+from bot.domain.fleet import NotFound
+from bot.domain.operations import Operation, Phase
+from bot.flows.chronicle import Chronicle
+from bot.flows.operating import Answer, Operator, Request
+from bot.flows.ports import Clock, Entry, RemoteShell
+from bot.flows.status import gather_status
+from bot.views.operation import headline
+from bot.views.status import status_json, status_lines
+from bot.views.words import listed, plural
+
+DONE, REFUSED, BAD_INPUT = 0, 1, 2
+
+
+def me() -> Actor:
+    """The account that runs this command. Under sudo it is root that acts, and the one who called it who is named."""
+    account = getpass.getuser()
+    return Actor(id=account, name=account, via=Via.TERMINAL)
+
+
+class Terminal:
+    """Runs one command and says how it went; each method returns the exit status."""
+
+    def __init__(
+        self, chronicle: Chronicle, operator: Operator, shell: RemoteShell, clock: Clock, out: Console, err: Console
+    ) -> None:
+        self._chronicle = chronicle
+        self._operator = operator
+        self._shell = shell
+        self._clock = clock
+        self._out = out
+        self._err = err
+
+    async def status(self, name: str | None, *, as_json: bool) -> int:
+        """Show what the directors hold now."""
+        names = listed(d.name for c in self._chronicle.fleet.clusters for d in c.directors)
+        with self._err.status(f"asking {escape(names)} …"):
+            found = await gather_status(self._chronicle, self._shell, self._clock, name)
+        if isinstance(found, NotFound):
+            self._say_unknown(found)
+            return BAD_INPUT
+        if as_json:
+            self._out.print_json(json.dumps([status_json(status) for status in found]))
+        else:
+            for status in found:
+                for line in status_lines(status):
+                    self._out.print(line, markup=False, highlight=False, soft_wrap=True)
+        return DONE if all(o.reachable for status in found for o in status.observed) else REFUSED
+
+    def _say_unknown(self, found: NotFound) -> None:
+        hint = f" Did you mean {listed(found.suggestions)}?" if found.suggestions else ""
+        problem = "means more than one thing." if found.ambiguous else "is not in the fleet file."
+        self._err.print(f"[red]{escape(found.name)}[/] {problem}{escape(hint)}")
+
+    async def change(self, command: Command, *, confirmed: Callable[[], bool] | None, dry_run: bool, wait: bool) -> int:
+        """Drain or restore. *confirmed* asks the person (None: they said ``--yes``)."""
+        with self._err.status("asking every director …"):
+            request = Request(command=command, by=me(), request_id=f"terminal:{uuid.uuid4()}", channel=None)
+            answer = await self._operator.request(request)
+        if isinstance(answer, Answer):
+            self._say(answer)
+            return REFUSED if answer.refused else DONE
+        assert answer is not None, "a request id of our own is never known already"
+        self._show(answer)
+        if dry_run or (confirmed and not confirmed()):
+            reason = "a dry run" if dry_run else f"called off by {me().name}"
+            await self._chronicle.append(Entry(event=OperationCancelled(operation=answer.id, by=me(), reason=reason)))
+            self._err.print("nothing was changed")
+            return DONE if dry_run else REFUSED
+        decided = await self._operator.confirm(answer.id, me())
+        if decided:
+            self._say(decided)
+            return REFUSED
+        return await self._see_through(answer, wait=wait)
+
+    async def _see_through(self, operation: Operation, *, wait: bool) -> int:
+        """Carry *operation* out, saying what is left every second."""
+        work = asyncio.create_task(self._operator.carry_out(operation.id))
+        with self._err.status("setting weights …") as progress:
+            while not work.done():
+                now = self._chronicle.world.operations.by_id[operation.id]
+                progress.update(escape(headline(now, self._operator.connected.get(operation.id))))
+                if now.phase is Phase.WAITING and not wait:
+                    work.cancel()
+                await asyncio.wait({work}, timeout=0.5)
+        ended = self._chronicle.world.operations.by_id[operation.id]
+        if work.cancelled():
+            self._out.print("weight 0 on every director; the running bot goes on counting", highlight=False)
+            return DONE
+        work.result()
+        self._out.print(headline(ended, None), markup=False, highlight=False)
+        return DONE if ended.verdict in (Verdict.DONE, Verdict.DRAINED, Verdict.SUPERSEDED) else REFUSED
+
+    def _show(self, operation: Operation) -> None:
+        total = sum(step.active for step in operation.steps)
+        self._err.print(f"{headline(operation, None)}", markup=False, highlight=False)
+        for step in operation.steps:
+            change = f"weight {step.before} → {step.after}, {plural(step.active, 'active connection')}"
+            line = f"  {step.director}: sudo {shlex.join(step.argv)}   ({change})"
+            self._err.print(line, markup=False, highlight=False, soft_wrap=True)
+        for warning in operation.warnings:
+            self._err.print(f"[yellow]warning:[/] {escape(warning)}")
+        if not total:
+            self._err.print("  no active connection", style="dim")
+
+    def _say(self, answer: Answer) -> None:
+        hint = f" Try: python -m bot lvs {answer.instead}" if answer.instead else ""
+        style = "red" if answer.refused else ""
+        self._err.print(f"{answer.text}{hint}", style=style, markup=False, highlight=False)
