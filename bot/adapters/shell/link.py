@@ -49,6 +49,11 @@ class Attempt:
             self._sent = not self._given_up
             return self._sent
 
+    @property
+    def sent(self) -> bool:
+        """Whether the command may have run."""
+        return self._sent
+
     def give_up(self) -> bool:
         """Make sure that the command is not sent any more; True when it had been sent already."""
         with self._lock:
@@ -172,11 +177,11 @@ class Link:
                 pty=False,
             )
         except TimeoutError as error:
-            if not attempt.give_up():
+            if not attempt.sent:
                 raise LinkLost("no answer to the request for a channel") from error
             raise ResultLost("it had not ended at the deadline") from error
         except BROKEN as error:
-            if attempt.give_up():
+            if attempt.sent:
                 raise ResultLost(f"the connection broke: {said(error)}") from error
             raise LinkLost(said(error)) from error
         if result.exited < 0:

@@ -1,0 +1,246 @@
+"""A shell whose directors live in memory: the same argv in, the tools' text out; a contract suite keeps it honest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from bot.adapters.shell.fabric_shell import quoted
+from bot.domain.fleet import Cluster, Director, Forwarding, Protocol, VirtualService
+from bot.domain.observed import CommandResult
+from bot.flows.ports import OutcomeUnknown, ShellError, Unreachable
+
+FORWARD_WORDS = {
+    Forwarding.MASQUERADING: ("-m", "Masq"),
+    Forwarding.DIRECT_ROUTING: ("-g", "Route"),
+    Forwarding.TUNNELLING: ("-i", "Tunnel"),
+}
+SERVICE_OPTIONS = {Protocol.TCP: "-t", Protocol.UDP: "-u", Protocol.SCTP: "--sctp-service"}
+PROTOCOL_WORDS = {"-t": "TCP", "-u": "UDP", "--sctp-service": "SCTP", "-f": "FWM"}
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeDestination:
+    """One real server in a table; tests move its connections by hand."""
+
+    forward: str
+    weight: int
+    active: int = 0
+    inactive: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeService:
+    """One virtual service in a table, its destinations by ``address:port``."""
+
+    scheduler: str
+    destinations: dict[str, FakeDestination] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a program left behind."""
+
+    stdout: str = ""
+    stderr: str = ""
+    exit_status: int = 0
+
+
+Program = Callable[["FakeHost", tuple[str, ...]], Awaitable[Reply]]
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeHost:
+    """One director. ``services`` is its IPVS table, keyed by option and address (``("-t", "10.100.5.11:80")``).
+
+    Faults: ``refuses`` is raised instead of running anything; ``loses_answers`` runs the command and then loses its
+    answer; ``loses_commands`` loses the command on its way; ``hangs`` answers nothing until the deadline.
+    """
+
+    services: dict[tuple[str, str], FakeService] = field(default_factory=dict)
+    addresses: dict[str, list[str]] = field(default_factory=dict)
+    unit: dict[str, str] = field(default_factory=dict)
+    refuses: type[ShellError] | None = None
+    loses_answers: bool = False
+    loses_commands: bool = False
+    hangs: bool = False
+    ran: list[tuple[str, ...]] = field(default_factory=list)
+
+    def destination(self, service: VirtualService, address: str) -> FakeDestination:
+        """The destination at *address* (``10.100.0.11:80``) behind *service*; raises KeyError."""
+        return self.services[_service_words(service)].destinations[address]
+
+
+def _service_words(service: VirtualService) -> tuple[str, str]:
+    if service.fwmark is not None:
+        return "-f", str(service.fwmark)
+    assert service.protocol is not None
+    return SERVICE_OPTIONS[service.protocol], _endpoint(str(service.address), service.port)
+
+
+def _endpoint(address: str, port: int | None) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def host_of(cluster: Cluster, director: Director, *, master: bool) -> FakeHost:
+    """*director* as keepalived sets it up; a *master* holds every virtual address."""
+    host = FakeHost()
+    for service in cluster.services:
+        table = host.services[_service_words(service)] = FakeService(scheduler=service.scheduler)
+        for member in service.members:
+            at = _endpoint(str(cluster.real_server(member.real_server).address), member.port)
+            forward = FORWARD_WORDS[service.forwarding][1]
+            table.destinations[at] = FakeDestination(forward=forward, weight=member.weight)
+    held = [str(a) for vrrp in cluster.vrrp_instances for a in vrrp.virtual_addresses] if master else []
+    host.addresses = {"lo": ["127.0.0.1/8"], director.interface: [f"{director.address}/21", *held]}
+    host.unit = {
+        "Id": "keepalived.service",
+        "LoadState": "loaded",
+        "ActiveState": "active",
+        "SubState": "running",
+        "Result": "success",
+        "MainPID": "612",
+    }
+    return host
+
+
+class FakeShell:
+    """Implements ``RemoteShell`` over :class:`FakeHost`; ``hosts`` by director name, ``programs`` by argv[0]."""
+
+    def __init__(self, hosts: Mapping[str, FakeHost]) -> None:
+        self.hosts = dict(hosts)
+        self.programs: dict[str, Program] = {"ipvsadm": ipvsadm, "systemctl": systemctl, "ip": ip}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> FakeShell:
+        """The whole *cluster* as it is when all is well."""
+        master = cluster.vrrp_instances[0].preferred
+        return cls({d.name: host_of(cluster, d, master=d.name == master) for d in cluster.directors})
+
+    async def run(
+        self, director: Director, argv: Sequence[str], *, deadline: float = 10.0, sudo: bool = False
+    ) -> CommandResult:
+        """As ``RemoteShell.run``."""
+        full = ("sudo", "-n", *argv) if sudo else tuple(argv)
+        quoted(full)
+        host = self.hosts.get(director.name)
+        if host is None:
+            raise Unreachable(director.name, full, f"no SSH connection to {director.address}: no route to host")
+        if host.refuses is not None:
+            raise host.refuses(director.name, full, "as the test wishes")
+        try:
+            async with asyncio.timeout(deadline):
+                if host.hangs or host.loses_commands:
+                    await self._lose(host)
+                reply = await self._execute(host, full)
+                if host.loses_answers:
+                    raise TimeoutError
+        except TimeoutError as error:
+            raise OutcomeUnknown(director.name, full, f"`{quoted(full)}` was sent, but no answer came") from error
+        return CommandResult(
+            director=director.name,
+            argv=full,
+            exit_status=reply.exit_status,
+            stdout=reply.stdout,
+            stderr=reply.stderr,
+            duration_s=0.003,
+        )
+
+    async def _lose(self, host: FakeHost) -> None:
+        if host.hangs:
+            await asyncio.Event().wait()
+        raise TimeoutError
+
+    async def _execute(self, host: FakeHost, argv: tuple[str, ...]) -> Reply:
+        root = argv[:2] == ("sudo", "-n")
+        command = argv[2:] if root else argv
+        program = self.programs.get(command[0])
+        host.ran.append(command)
+        if program is None:
+            return Reply(stderr=f"bash: line 1: {command[0]}: command not found\n", exit_status=127)
+        if program is ipvsadm and not root:
+            return Reply(stderr="Can't initialize ipvs: Permission denied (you must be root)\n", exit_status=255)
+        return await program(host, command)
+
+    @asynccontextmanager
+    async def changing(self, director: Director) -> AsyncIterator[None]:
+        """As ``RemoteShell.changing``."""
+        async with self._locks.setdefault(director.name, asyncio.Lock()):
+            yield
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def ipvsadm(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    """ipvsadm 1.31: ``-Ln`` and ``-e SERVICE -r DESTINATION FORWARDING -w WEIGHT``."""
+    match argv[1:]:
+        case ("-Ln",):
+            return Reply(stdout=_listing(host))
+        case ("-e", option, service, "-r", destination, forward, "-w", weight):
+            return _edit(host, (option, service), destination, forward, weight)
+        case _:
+            return Reply(stderr=f"ipvsadm: the fake does not know {argv[1:]}\n", exit_status=2)
+
+
+def _listing(host: FakeHost) -> str:
+    lines = [
+        "IP Virtual Server version 1.2.1 (size=4096)",
+        "Prot LocalAddress:Port Scheduler Flags",
+        "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn",
+    ]
+    for (option, address), service in sorted(host.services.items()):
+        lines.append(f"{PROTOCOL_WORDS[option]:<4} {address} {service.scheduler}")
+        lines += [
+            f"  -> {at:<28} {d.forward:<7} {d.weight:<6} {d.active:<10} {d.inactive:<10}"
+            for at, d in sorted(service.destinations.items())
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _edit(host: FakeHost, key: tuple[str, str], destination: str, forward: str, weight: str) -> Reply:
+    service = host.services.get(key)
+    if service is None:
+        return Reply(stderr="Service not defined\n", exit_status=255)
+    found = service.destinations.get(destination)
+    if found is None:
+        return Reply(stderr="No such destination\n", exit_status=255)
+    found.forward = dict(FORWARD_WORDS.values())[forward]
+    found.weight = int(weight)
+    return Reply()
+
+
+async def systemctl(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    """``systemctl show UNIT --property=A,B``: the properties in systemd's own order, as it prints them."""
+    asked = next((word.removeprefix("--property=").split(",") for word in argv if word.startswith("--property=")), None)
+    known = host.unit.items()
+    return Reply(stdout="".join(f"{name}={value}\n" for name, value in known if asked is None or name in asked))
+
+
+async def ip(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    """``ip -j addr show``."""
+    links = [
+        {
+            "ifindex": number,
+            "ifname": name,
+            "flags": ["BROADCAST", "MULTICAST", "UP", "LOWER_UP"],
+            "mtu": 1500,
+            "operstate": "UP",
+            "link_type": "ether",
+            "addr_info": [
+                {
+                    "family": "inet6" if ":" in address else "inet",
+                    "local": address.partition("/")[0],
+                    "prefixlen": int(address.partition("/")[2]),
+                    "scope": "global",
+                }
+                for address in addresses
+            ],
+        }
+        for number, (name, addresses) in enumerate(host.addresses.items(), 1)
+    ]
+    return Reply(stdout=json.dumps(links))
