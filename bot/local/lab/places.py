@@ -1,0 +1,69 @@
+"""Where a lab keeps things: a cache that outlives it, a run directory that does not, and its names."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.local.lab.errors import LabError
+
+RUN_ROOT = Path("/run/lvs-chatops")
+
+
+def cache_root() -> Path:
+    """The directory for images, keys and saved states (XDG Base Directory Specification)."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "lvs-chatops"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The names and paths of the lab called *name*."""
+
+    name: str
+
+    @classmethod
+    def of(cls, name: str) -> Places:
+        """The places of lab *name*. Raises LabError for a name that could not be a namespace's."""
+        if re.fullmatch(r"[a-z][a-z0-9-]{0,15}", name) is None:
+            raise LabError(f"{name!r} cannot be a lab's name: use up to 16 small letters, digits and dashes")
+        return cls(name=name)
+
+    @property
+    def run(self) -> Path:
+        """What exists while the lab is up."""
+        return RUN_ROOT / self.name
+
+    @property
+    def net(self) -> str:
+        """The namespace with the bridge; it has no way out."""
+        return f"lvs-{self.name}-net"
+
+    @property
+    def ops(self) -> str:
+        """The namespace where the bot and the clients are."""
+        return f"lvs-{self.name}-ops"
+
+    def guest(self, host: str) -> str:
+        """The name that the guest's process carries on its command line."""
+        return f"lvs-{self.name}-{host}"
+
+
+@contextmanager
+def locked(path: Path, *, why: str) -> Iterator[None]:
+    """Hold the lock file *path*. The kernel lets go of it however the holder ends.
+
+    Raises LabError, with *why* it is held, if somebody else has it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LabError(f"{why} (lock: {path}); wait for it to end, then try again") from error
+        yield
