@@ -1,0 +1,236 @@
+"""From measurements to the journal: in order, once, and not lost while the journal cannot be written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+from bot.domain.events import Event, HealthChanged, OutageMeasured, Recorded
+from bot.domain.fleet import Probe, ProbeKind
+from bot.domain.health import Outcome, ProbeResult
+from bot.flows.chronicle import Chronicle
+from bot.flows.ports import Entry, JournalUnavailable
+from bot.flows.probing import Probing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.domain.reference import FLEET
+
+T0 = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+GOOD, BAD, BLIND = Outcome.HEALTHY, Outcome.UNHEALTHY, Outcome.UNMEASURED
+VIP = Probe(
+    name="vip:http",
+    cluster="site",
+    service="http",
+    real_server=None,
+    kind=ProbeKind.HTTP,
+    address=ip_address("10.100.5.11"),
+    port=80,
+    every=0.25,
+    timeout=0.9,
+)
+WEB1 = Probe(
+    name="rs:http/web1",
+    cluster="site",
+    service="http",
+    real_server="web1",
+    kind=ProbeKind.HTTP,
+    address=ip_address("10.100.0.11"),
+    port=80,
+)
+
+
+class Pages:
+    """A journal on a list, with a disk that can be full."""
+
+    def __init__(self) -> None:
+        self.recorded: list[Recorded] = []
+        self.samples: list[ProbeResult] = []
+        self.keys: set[str] = set()
+        self.full = False
+
+    async def append(self, *entries: Entry) -> tuple[Recorded | None, ...]:
+        self._check()
+        return tuple([self._one(entry) for entry in entries])
+
+    def _one(self, entry: Entry) -> Recorded | None:
+        if entry.source_key in self.keys:
+            return None
+        assert entry.source_key is not None
+        self.keys.add(entry.source_key)
+        at = entry.at_source or T0
+        self.recorded.append(Recorded(sequence=len(self.recorded) + 1, recorded_at=at, at_source=at, event=entry.event))
+        return self.recorded[-1]
+
+    async def read(self, *, after: int = 0, kinds: Sequence[str] = (), limit: int = 1000) -> tuple[Recorded, ...]:
+        return tuple(self.recorded[after : after + limit])
+
+    async def last_sequence(self) -> int:
+        return len(self.recorded)
+
+    async def add_samples(self, results: Sequence[ProbeResult]) -> None:
+        self._check()
+        self.samples += results
+
+    async def close(self) -> None: ...
+
+    def _check(self) -> None:
+        if self.full:
+            raise JournalUnavailable("the disk is full")
+
+    @property
+    def events(self) -> list[Event]:
+        return [recorded.event for recorded in self.recorded]
+
+
+class Script:
+    """A prober whose answers come when the test says so: each measurement waits for its turn."""
+
+    def __init__(self) -> None:
+        self.under_way: list[asyncio.Future[Outcome]] = []
+
+    async def measure(self, probe: Probe) -> ProbeResult:
+        number = len(self.under_way)
+        turn = asyncio.get_running_loop().create_future()
+        self.under_way.append(turn)
+        outcome = await turn
+        return ProbeResult(
+            probe=probe.name,
+            outcome=outcome,
+            started_at=T0 + timedelta(seconds=0.25 * number),
+            latency_s=0.1,
+            reason="" if outcome is GOOD else f"reason {number}",
+        )
+
+    async def close(self) -> None: ...
+
+
+class Trial:
+    """A probing flow with a scripted prober over a list."""
+
+    def __init__(self, pages: Pages | None = None) -> None:
+        self.pages = pages or Pages()
+        self.prober = Script()
+        self.chronicle = Chronicle(self.pages, FLEET)
+        self.probing = Probing(self.chronicle, self.prober, (VIP, WEB1))
+
+    async def see(self, *outcomes: Outcome, probe: Probe = VIP) -> None:
+        """Measure one after another."""
+        for outcome in outcomes:
+            task = asyncio.create_task(self.probing.ask(probe))
+            await asyncio.sleep(0)
+            self.prober.under_way[-1].set_result(outcome)
+            await task
+
+
+def health(event: Event) -> tuple[str | None, Outcome]:
+    assert isinstance(event, HealthChanged)
+    return event.real_server, event.outcome
+
+
+async def test_a_change_of_health_is_recorded_with_its_reason_and_its_beginning() -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD, BAD, BAD, BAD)
+    assert trial.pages.events == [
+        HealthChanged(cluster="site", service="http", real_server=None, outcome=GOOD, reason="", since=T0),
+        HealthChanged(
+            cluster="site",
+            service="http",
+            real_server=None,
+            outcome=BAD,
+            reason="reason 4",
+            since=T0 + timedelta(seconds=0.5),
+        ),
+    ]
+    assert trial.pages.recorded[-1].at_source == T0 + timedelta(seconds=1.1)
+
+
+async def test_an_outage_is_recorded_before_the_health_that_it_ended_in() -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD, BAD, BAD, BAD, GOOD, GOOD)
+    outage, change = trial.pages.events[2:]
+    assert isinstance(outage, OutageMeasured)
+    assert (outage.first_bad_at, outage.last_bad_at, outage.failed) == (
+        T0 + timedelta(seconds=0.5),
+        T0 + timedelta(seconds=1),
+        3,
+    )
+    assert health(change) == (None, GOOD)
+
+
+async def test_targets_are_counted_apart() -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD, BAD, BAD)
+    await trial.see(BAD, BAD, BAD, probe=WEB1)
+    assert [health(event) for event in trial.pages.events] == [(None, GOOD), ("web1", BAD)]
+    assert trial.probing.health(VIP).verdict is GOOD
+    assert trial.probing.health(WEB1).verdict is BAD
+
+
+@given(finish=st.permutations(range(7)))
+async def test_results_that_overtake_each_other_make_the_same_story(finish: list[int]) -> None:
+    trial = Trial()
+    outcomes = [GOOD, GOOD, BAD, BAD, BAD, GOOD, GOOD]
+    tasks = [asyncio.create_task(trial.probing.ask(VIP)) for _ in outcomes]
+    await asyncio.sleep(0)
+    for number in finish:
+        trial.prober.under_way[number].set_result(outcomes[number])
+        await tasks[number]
+    in_turn = Trial()
+    await in_turn.see(*outcomes)
+    assert trial.pages.recorded == in_turn.pages.recorded
+
+
+async def test_a_cancelled_probe_holds_nobody_up() -> None:
+    trial = Trial()
+    first = asyncio.create_task(trial.probing.ask(VIP))
+    await asyncio.sleep(0)
+    await trial.see(GOOD, GOOD)
+    assert trial.pages.events == []
+    first.cancel()
+    await asyncio.wait([first])
+    await trial.probing.flush()
+    assert [health(event) for event in trial.pages.events] == [(None, GOOD)]
+
+
+async def test_samples_are_written_in_batches_and_never_as_events() -> None:
+    trial = Trial()
+    await trial.see(GOOD, BAD, BLIND)
+    assert trial.pages.samples == []
+    await trial.probing.flush()
+    await trial.probing.flush()
+    assert [sample.outcome for sample in trial.pages.samples] == [GOOD, BAD, BLIND]
+
+
+async def test_what_the_journal_cannot_take_is_recorded_later_in_order_and_once() -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD)
+    trial.pages.full = True
+    await trial.see(BAD, BAD, BAD, GOOD, GOOD)
+    await trial.probing.flush()
+    assert len(trial.pages.events) == 1
+    assert trial.pages.samples == []
+    trial.pages.full = False
+    await trial.see(GOOD)
+    await trial.probing.flush()
+    assert [type(event) for event in trial.pages.events] == [
+        HealthChanged,
+        HealthChanged,
+        OutageMeasured,
+        HealthChanged,
+    ]
+    assert [sample.outcome for sample in trial.pages.samples] == [GOOD, GOOD, BAD, BAD, BAD, GOOD, GOOD, GOOD]
+
+
+async def test_a_restarted_bot_tells_only_what_has_changed() -> None:
+    before = Trial()
+    await before.see(GOOD, GOOD, BAD, BAD, BAD)
+    after = Trial(before.pages)
+    await after.chronicle.catch_up()
+    told = len(before.pages.events)
+    await after.see(BAD, BAD, BAD, BAD)
+    assert len(before.pages.events) == told
+    await after.see(GOOD, GOOD)
+    assert health(before.pages.events[-1]) == (None, GOOD)
