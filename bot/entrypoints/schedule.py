@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 GUARD_S = 2.0
-"""Seconds between two looks at whether every beat still goes on; also how late one may be beyond its interval."""
+"""Seconds between two looks at whether every beat still goes on, and how much longer than two intervals may pass."""
 
 REPORTS = {
     EVENT_JOB_MISSED: "missed",
@@ -81,6 +81,7 @@ class ProbeSchedule:
         flush: Callable[[], Awaitable[None]],
         *,
         jitter: Callable[[float, float], float] = random.uniform,
+        guard_s: float = GUARD_S,
     ) -> None:
         by_interval: defaultdict[float, list[Probe]] = defaultdict(list)
         for probe in probes:
@@ -89,6 +90,7 @@ class ProbeSchedule:
         self._ask = ask
         self._flush = flush
         self._jitter = jitter
+        self._guard_s = guard_s
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._under_way: Counter[tuple[str, str]] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,7 +103,7 @@ class ProbeSchedule:
         self._scheduler.add_listener(self._report, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR)
         self._add_jobs()
         self._scheduler.start()
-        self._guard = asyncio.get_running_loop().call_later(GUARD_S, self._look)
+        self._guard = asyncio.get_running_loop().call_later(self._guard_s, self._look)
 
     async def close(self) -> None:
         """Start nothing more, wait for the probes under way (each ends within its timeout), write what they gave."""
@@ -163,11 +165,11 @@ class ProbeSchedule:
     def _look(self) -> None:
         """The guard: start every job anew when a beat has fallen silent."""
         loop = asyncio.get_running_loop()
-        silent = [beat.id for beat in self._beats if loop.time() - beat.last > 2 * beat.every + GUARD_S]
+        silent = [beat.id for beat in self._beats if loop.time() - beat.last > 2 * beat.every + self._guard_s]
         if silent:
             self._say("restarted", 1, beats=silent)
             self._add_jobs()
-        self._guard = loop.call_later(GUARD_S, self._look)
+        self._guard = loop.call_later(self._guard_s, self._look)
 
     def _report(self, event: JobEvent) -> None:
         """APScheduler's own word that a run did not take place or failed."""

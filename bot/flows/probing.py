@@ -79,24 +79,27 @@ class Probing:
     def __init__(self, chronicle: Chronicle, prober: Prober, probes: Iterable[Probe]) -> None:
         self._chronicle = chronicle
         self._prober = prober
-        self._watches = {_key(probe): Watch(probe, _known(chronicle, probe)) for probe in probes}
+        self._probes = {_key(probe): probe for probe in probes}
+        self._watches: dict[tuple[str, str], Watch] = {}
         self._news: deque[Entry] = deque()
         self._samples: deque[ProbeResult] = deque(maxlen=MOST_SAMPLES)
         self._recording = asyncio.Lock()
         self.dropped_samples = 0
 
-    @property
-    def probes(self) -> tuple[Probe, ...]:
-        """What is watched."""
-        return tuple(watch.probe for watch in self._watches.values())
-
     def health(self, probe: Probe) -> HealthState:
         """What the results of *probe* add up to so far; raises KeyError for one that is not watched."""
-        return self._watches[_key(probe)].health
+        return self._watch(probe).health
+
+    def _watch(self, probe: Probe) -> Watch:
+        key = _key(probe)
+        if key not in self._watches:
+            # At the first question and not before: by then the chronicle has read the journal.
+            self._watches[key] = Watch(self._probes[key], _known(self._chronicle, probe))
+        return self._watches[key]
 
     async def ask(self, probe: Probe) -> None:
         """Make one measurement and record what it changed. Several may be under way for one probe."""
-        watch = self._watches[_key(probe)]
+        watch = self._watch(probe)
         ticket = watch.order.start()
         result: ProbeResult | None = None
         try:

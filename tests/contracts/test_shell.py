@@ -25,6 +25,7 @@ from bot.flows.ports import (
     ShellError,
     Unreachable,
 )
+
 from tests.contracts.sshd import Sshd, free_port, new_key, public
 from tests.fakes.shell import FakeHost, FakeShell, Reply
 
