@@ -322,8 +322,9 @@ class Spool:
     def _load_sent(self) -> int:
         """The last counter that the bot has.
 
-        A spool without the file is new, or was wiped: its counters start at the milliseconds of the clock, so that
-        they cannot meet older ones of the same boot, which the bot would take for repetitions.
+        A spool without the file is new, or was wiped: its counters start anywhere, so that they do not meet older ones
+        of the same boot, which the bot would take for repetitions. (Clock and chance both: a resumed guest may have
+        either of them as before.)
         """
         try:
             with open(self._path("sent"), "rb") as file:
@@ -333,7 +334,7 @@ class Spool:
         except ValueError:
             log("%s is damaged; what it said is delivered again" % self._path("sent"))
         counters = self._counters()
-        start = counters[0] - 1 if counters else int(time.time() * 1000)
+        start = counters[0] - 1 if counters else int(time.time() * 1e6) ^ random.getrandbits(50)
         self._replace("sent", b"%d" % start, durable=True)
         return start
 

@@ -30,7 +30,7 @@ PATIENCE_S = 60.0  # until a test gives up waiting; never asserted on
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for *condition*; the test fails when it never comes."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - what we wait for happens in another process
+        while not condition():
             await asyncio.sleep(0.005)
 
 
@@ -140,6 +140,10 @@ class Bot:
     async def go(self) -> None:
         """Stop listening and hang up."""
         if self._runner is not None:
+            for site in self._runner.sites:
+                await site.stop()
+            for _ in range(10):  # let connections that were being accepted become known, or nobody would close them
+                await asyncio.sleep(0)
             await self._runner.cleanup()
             self._runner = None
 
