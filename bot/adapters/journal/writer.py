@@ -1,0 +1,226 @@
+"""The one thread that writes: everything queued while a commit is under way goes into the next transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+
+from bot.adapters.journal import tables
+from bot.adapters.journal.codec import Unstorable
+from bot.adapters.journal.database import Link
+from bot.domain.events import Event, Recorded
+from bot.flows.ports import Clock, JournalUnavailable
+
+MOST_TOGETHER = 500  # jobs in one transaction: it bounds how long the first of them waits for the rest
+_KEYS_AT_ONCE = 500  # SQLite takes a limited number of parameters in one statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An entry, encoded."""
+
+    event: Event
+    kind: str
+    body: str
+    source_key: str | None
+    at_source: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Append:
+    """Rows to be recorded together; ``done`` gets a tuple of Recorded or None."""
+
+    rows: tuple[Row, ...]
+    done: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Task:
+    """Other work in a transaction; ``done`` gets what ``work`` returns."""
+
+    work: Callable[[Connection], Any]
+    done: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fence:
+    """Take the running bot's lock on the server."""
+
+    done: asyncio.Future[Any]
+
+
+Work = Append | Task
+Job = Work | Fence
+Outcome = tuple[Job, Any, Exception | None]
+
+
+class Writer:
+    """Owns the writing connection. Jobs are done in the order in which they were given."""
+
+    def __init__(self, link: Link, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self._link = link
+        self._clock = clock
+        self._loop = loop
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    def give(self, job: Job) -> None:
+        """Queue *job*; its future is resolved once it is durable, or has failed."""
+        self._jobs.put(job)
+
+    def finish(self) -> None:
+        """Do what is queued, close the connection and end the thread. It blocks until then."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            jobs, last = self._next()
+            if jobs:
+                self._tell(self._do(jobs))
+        self._link.drop()
+
+    def _next(self) -> tuple[list[Job], bool]:
+        """The jobs that wait (at least one, or the end), and whether the end has come."""
+        jobs: list[Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == MOST_TOGETHER:
+                return jobs, False
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return jobs, False
+        return jobs, True
+
+    def _do(self, jobs: Sequence[Job]) -> list[Outcome]:
+        outcomes = [self._fence(job) for job in jobs if isinstance(job, Fence)]
+        work = [job for job in jobs if not isinstance(job, Fence)]
+        return outcomes + (self._together(work) if work else [])
+
+    def _fence(self, job: Fence) -> Outcome:
+        try:
+            self._link.fence()
+        except JournalUnavailable as error:
+            return job, None, error
+        except SQLAlchemyError as error:
+            return job, None, self._link.target.unavailable(error)
+        return job, None, None
+
+    def _together(self, jobs: Sequence[Work]) -> list[Outcome]:
+        """One transaction for all *jobs*; where one of them spoils it, one for each."""
+        try:
+            results = self._transaction(jobs)
+        except JournalUnavailable as error:
+            return [(job, None, error) for job in jobs]
+        except Exception as error:  # whatever it is belongs to the callers, and the thread lives on
+            if len(jobs) == 1:
+                return [(jobs[0], None, error)]
+            return [outcome for job in jobs for outcome in self._together([job])]
+        return [(job, result, None) for job, result in zip(jobs, results, strict=True)]
+
+    def _transaction(self, jobs: Sequence[Work]) -> list[Any]:
+        """Do *jobs* and commit. Raises JournalUnavailable where the store is at fault, Unstorable for a bad job."""
+        for attempt in (1, 2):
+            committing = False
+            try:
+                connection = self._link.connection()
+                with connection.begin() as transaction:
+                    results = _work(connection, jobs, self._clock)
+                    committing = True
+                    transaction.commit()
+            except (DataError, IntegrityError) as error:
+                raise Unstorable(str(error.orig)) from error
+            except (SQLAlchemyError, OSError) as error:
+                if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
+                    raise Unstorable(str(error.orig)) from error  # a value that never reached the database
+                stale = isinstance(error, DBAPIError) and error.connection_invalidated and not committing
+                self._link.drop()
+                if stale and attempt == 1:
+                    continue  # the connection had died in its sleep: nothing had been written
+                raise self._link.target.unavailable(error, unsure=committing) from error
+            return results
+        raise AssertionError("the second attempt returns or raises")
+
+    def _tell(self, outcomes: list[Outcome]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(_resolve, outcomes)
+        except RuntimeError:
+            if not self._loop.is_closed():  # a closed loop has nobody left who could be told
+                raise
+
+
+def _resolve(outcomes: list[Outcome]) -> None:
+    for job, result, error in outcomes:
+        if job.done.done():
+            continue  # whoever waited was cancelled
+        if error is not None:
+            job.done.set_exception(error)
+        else:
+            job.done.set_result(result)
+
+
+def _work(connection: Connection, jobs: Sequence[Work], clock: Clock) -> list[Any]:
+    appends = [job for job in jobs if isinstance(job, Append)]
+    recorded = iter(_append(connection, [job.rows for job in appends], clock) if appends else ())
+    return [next(recorded) if isinstance(job, Append) else job.work(connection) for job in jobs]
+
+
+def _append(
+    connection: Connection, groups: Sequence[tuple[Row, ...]], clock: Clock
+) -> list[tuple[Recorded | None, ...]]:
+    """Number and insert the rows whose source key is new. The write lock is held, so nobody numbers beside us."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE"))
+    known = _known(connection, {row.source_key for rows in groups for row in rows if row.source_key is not None})
+    sequence = connection.execute(select(func.max(tables.journal.c.sequence))).scalar_one() or 0
+    now = clock.now()
+    values: list[dict[str, Any]] = []
+    results: list[tuple[Recorded | None, ...]] = []
+    for rows in groups:
+        recorded: list[Recorded | None] = []
+        for row in rows:
+            if row.source_key is not None and row.source_key in known:
+                recorded.append(None)
+                continue
+            if row.source_key is not None:
+                known.add(row.source_key)
+            sequence += 1
+            at_source = row.at_source.astimezone(UTC) if row.at_source else now
+            recorded.append(Recorded(sequence=sequence, recorded_at=now, at_source=at_source, event=row.event))
+            values.append(
+                {
+                    "sequence": sequence,
+                    "recorded_at": now,
+                    "at_source": at_source,
+                    "source_key": row.source_key,
+                    "kind": row.kind,
+                    "body": row.body,
+                }
+            )
+        results.append(tuple(recorded))
+    if values:
+        connection.execute(insert(tables.journal), values)
+    return results
+
+
+def _known(connection: Connection, keys: set[str]) -> set[str]:
+    """Those of *keys* that are recorded already."""
+    ordered = sorted(keys)
+    column = tables.journal.c.source_key
+    found: set[str] = set()
+    for start in range(0, len(ordered), _KEYS_AT_ONCE):
+        chunk = ordered[start : start + _KEYS_AT_ONCE]
+        found.update(connection.execute(select(column).where(column.in_(chunk))).scalars())
+    return found
