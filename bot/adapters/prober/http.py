@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import cast
 
 from bot.adapters.prober.stage import Stage
 from bot.adapters.prober.verdict import Verdict, healthy, unhealthy
@@ -62,8 +63,8 @@ class _Exchange(asyncio.Protocol):
         self._done = done
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(self._request)
+        # Not checked by isinstance: uvloop's transports are no subclasses of asyncio's.
+        cast("asyncio.WriteTransport", transport).write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._settle(self._answer.feed(data))

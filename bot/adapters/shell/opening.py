@@ -6,9 +6,9 @@ import logging
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fabric import Config
-from fabric.connection import derive_shorthand
 from paramiko import Agent, PKey, SSHConfig
 from paramiko.pkey import UnknownKeyType
 from paramiko.ssh_exception import AuthenticationException, BadHostKeyException, ChannelException, SSHException
@@ -53,8 +53,9 @@ def open_link(director: Director, login: SshLogin) -> Link:
     key = _identity(login)
     gateway = None
     if director.ssh.jump is not None:
-        at = derive_shorthand(director.ssh.jump)
-        gateway = _connection(at["host"], at["port"] or 22, at["user"] or director.ssh.user, login, key, pins, None)
+        at = urlsplit(f"ssh://{director.ssh.jump}")  # user@host:port, an IPv6 address in brackets
+        user = at.username or director.ssh.user
+        gateway = _connection(at.hostname or "", at.port or 22, user, login, key, pins, None)
     connection = _connection(str(director.address), director.ssh.port, director.ssh.user, login, key, pins, gateway)
     link = Link(connection, gateway)
     try:
