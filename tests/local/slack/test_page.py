@@ -87,6 +87,19 @@ async def test_a_message_arrives_by_itself_and_elsewhere_it_is_counted_as_unread
         await expect(page.get_by_role("button", name="general", exact=True)).to_have_attribute("aria-current", "page")
 
 
+async def test_what_arrived_while_one_was_away_is_marked_as_new_and_what_one_saw_arrive_is_not(desk: Desk) -> None:
+    desk.slack.say("bob", SITE, "before")
+    async with desk.look() as page:
+        await expect(page.locator(".conversation .message")).to_have_count(1)
+        desk.slack.say("bob", SITE, "seen")
+        await expect(page.locator(".conversation .message")).to_have_count(2)
+        await page.get_by_role("button", name="general").click()
+        desk.slack.say("bob", SITE, "missed")
+        await page.get_by_role("button", name="lvs-site, 1 unread").click()
+        shown = page.locator(".conversation .messages > :is(.mark-new, .message)")
+        await expect(shown).to_contain_text(["before", "seen", "New", "missed"])
+
+
 async def test_an_edit_marks_the_message_and_leaves_a_press_under_way_and_the_focus_alone(desk: Desk) -> None:
     def blocks(left: int) -> list[dict[str, object]]:
         button = {"type": "button", "action_id": "stop", "text": plain("Stop the drain")}
@@ -115,8 +128,9 @@ async def test_live_edits_above_do_not_move_what_one_reads(desk: Desk) -> None:
         desk.slack.say("bob", SITE, f"line {number}")
     async with desk.look() as page:
         read = page.locator(".conversation .message", has_text="line 30")
+        await expect(page.get_by_text("line 59")).to_be_in_viewport()
         await read.evaluate("node => node.scrollIntoView({block: 'center'})")
-        await page.wait_for_function("document.querySelector('.conversation .scroller').scrollTop > 0")
+        await expect(page.locator(".conversation .scroller")).not_to_have_js_property("scrollTop", 0)
         before = await read.bounding_box()
         await desk.client.chat_update(channel=SITE, ts=first, text="a\nlong\nmessage\nnow")
         await expect(message(page, first)).to_contain_text("long")
@@ -131,8 +145,9 @@ async def test_whoever_reads_further_up_is_offered_the_way_to_new_messages(desk:
         desk.slack.say("bob", SITE, f"line {number}")
     async with desk.look() as page:
         scroller = page.locator(".conversation .scroller")
+        await expect(page.get_by_text("line 59")).to_be_in_viewport()
         await scroller.evaluate("node => { node.scrollTop = 0 }")
-        await page.wait_for_function("document.querySelector('.conversation .scroller').scrollTop === 0")
+        await expect(scroller).to_have_js_property("scrollTop", 0)
         await desk.post("the newest")
         await page.get_by_role("button", name="New messages").click()
         await expect(page.get_by_text("the newest")).to_be_in_viewport()
@@ -161,6 +176,16 @@ async def test_an_ephemeral_message_is_seen_by_its_person_alone(desk: Desk) -> N
         await expect(alice.locator(".ephemeral")).to_contain_text("for alice")
         await expect(bob.get_by_text("for all")).to_be_visible()
         assert await bob.get_by_text("for alice").count() == 0
+
+
+async def test_app_home_is_shown_with_the_direct_messages(desk: Desk) -> None:
+    view = {"type": "home", "blocks": [{"type": "section", "text": mrkdwn("*All quiet* at site")}]}
+    await desk.client.views_publish(user_id="U0ALICE", view=view)
+    async with desk.look() as page:
+        await page.get_by_role("button", name="lvsbot").click()
+        await expect(page.locator(".intro strong")).to_have_text("All quiet")
+        await desk.client.chat_postMessage(channel="U0ALICE", text="psst")
+        await expect(page.locator(".conversation .message")).to_contain_text("psst")
 
 
 async def test_one_can_act_as_somebody_else(desk: Desk) -> None:

@@ -134,7 +134,8 @@ async def test_everything_that_can_be_pressed_has_a_name(desk: Desk) -> None:
         await opened(desk, page)
         nameless = await page.evaluate(
             """() => [...document.querySelectorAll('button, input, select, textarea, a, [role=dialog], [role=log]')]
-              .filter(n => !(n.textContent.trim() || n.ariaLabel || n.labels?.length || n.ariaLabelledByElements?.length))
+              .filter(n => !(n.textContent.trim() || n.ariaLabel || n.labels?.length
+                || n.hasAttribute('aria-labelledby')))
               .map(n => n.outerHTML)"""
         )
     assert nameless == []

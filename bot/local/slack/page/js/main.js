@@ -266,9 +266,9 @@ function render() {
   topic.textContent = channel.topic ?? "";
   composer.rename(`Message ${name}`);
   renderIntro(channel, name);
-  channelTimeline.render(store.topLevel(channel), { newSince: store.newSince, me: store.me?.id, intro });
+  channelTimeline.render(store.topLevel(channel), { firstNew: store.firstNew, intro });
   renderThread(name);
-  const unread = [...store.channels.values()].reduce((sum, other) => sum + store.unread(other), 0);
+  const unread = [...store.channels.values()].reduce((sum, other) => sum + store.unreadIn(other).length, 0);
   document.title = `${unread ? `(${unread}) ` : ""}${name} · ${store.team?.name ?? ""}`;
 }
 
@@ -313,7 +313,10 @@ store.addEventListener("change", ({ detail }) => {
   if (detail.arrived && detail.channel === store.current) channelTimeline.arrived();
   schedule();
 });
-document.addEventListener("visibilitychange", schedule);
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") store.lookAgain();
+  schedule();
+});
 document.addEventListener("keydown", (event) => event.key === "Escape" && show(null));
 
 document.body.append(sidebar.node, conversation, threadPane, panel.node, shade);

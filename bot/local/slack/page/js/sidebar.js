@@ -36,7 +36,7 @@ export class Sidebar {
   }
 
   row(channel, store) {
-    const unread = channel.id === store.current ? 0 : store.unread(channel);
+    const unread = channel.id === store.current ? 0 : store.unreadIn(channel).length;
     const current = channel.id === store.current;
     const key = JSON.stringify([channel.name, unread, current]);
     const before = this.rows.get(channel.id);

@@ -48,7 +48,7 @@ export class Store extends EventTarget {
     this.home = null;
     this.current = null;
     this.thread = null;
-    this.newSince = null;
+    this.firstNew = null;
   }
 
   /** Take in one message of the server; those about views and things in flight are not the store's. */
@@ -80,7 +80,7 @@ export class Store extends EventTarget {
   open(channelId) {
     if (channelId !== this.current) this.thread = null;
     this.current = channelId;
-    this.newSince = this.lastRead(channelId);
+    this.lookAgain();
     this.markRead();
     this.changed({ opened: channelId });
   }
@@ -109,16 +109,21 @@ export class Store extends EventTarget {
     return this.storage.getItem(this.key(channelId)) ?? "0";
   }
 
+  /** The reader comes (back) to the open channel: what arrived meanwhile begins at `firstNew`, if anything did. */
+  lookAgain() {
+    const since = this.lastRead(this.current);
+    this.firstNew = this.channel && since !== "0" ? (this.unreadIn(this.channel)[0]?.ts ?? null) : null;
+  }
+
   markRead() {
     const last = this.channel && this.topLevel(this.channel).at(-1);
     if (last && Number(last.ts) > Number(this.lastRead(this.current)))
       this.storage.setItem(this.key(this.current), last.ts);
   }
 
-  unread(channel) {
+  unreadIn(channel) {
     const since = Number(this.lastRead(channel.id));
-    return this.topLevel(channel).filter((message) => Number(message.ts) > since && message.user !== this.me?.id)
-      .length;
+    return this.topLevel(channel).filter((message) => Number(message.ts) > since && message.user !== this.me?.id);
   }
 }
 
@@ -141,7 +146,7 @@ const HANDLERS = {
     if (event.connected !== undefined) store.appConnected = event.connected;
     if (!store.channel) store.current = store.channels.keys().next().value ?? null;
     if (!store.channel?.messages.has(store.thread)) store.thread = null;
-    store.newSince = store.lastRead(store.current);
+    store.lookAgain();
   },
   channel(store, { channel }) {
     store.channels.set(channel.id, asChannel(channel));

@@ -24,6 +24,7 @@ export class Timeline {
     this.scroller = h("div", { class: "scroller", tabindex: "0", on: { scroll: () => this.scrolled() } }, this.list);
     this.node = h("div", { class: "timeline" }, this.scroller, this.jump);
     this.atEnd = true;
+    this.isNew = true;
     // Pictures load, fonts arrive, the window is resized: the end stays in sight through all of it.
     const follow = new ResizeObserver(() => this.atEnd && this.toEnd());
     follow.observe(this.list);
@@ -35,23 +36,23 @@ export class Timeline {
     this.views.clear();
     this.marks.clear();
     this.atEnd = true;
+    this.isNew = true;
   }
 
-  /** Show `messages`; `newSince` is the timestamp after which they are new, or null for no mark. `intro` stands first. */
-  render(messages, { newSince = null, me = null, intro = null } = {}) {
+  /** Show `messages`; the mark "New" stands before the one with the timestamp `firstNew`, `intro` before all. */
+  render(messages, { firstNew = null, intro = null } = {}) {
+    // A scroll that has just begun has not told of itself yet; it must not be undone.
+    if (!this.isNew) this.scrolled();
+    this.isNew = false;
     const nodes = intro ? [intro] : [];
     let previous = null;
-    let marked = newSince === null || newSince === "0";
     for (const message of messages) {
       const day = dayOf(message.ts);
       const newDay = !previous || dayOf(previous.ts) !== day;
       if (newDay && !this.inThread) nodes.push(this.mark(`day ${day}`, "day", day));
-      const firstNew = !marked && Number(message.ts) > Number(newSince) && message.user !== me;
-      if (firstNew) {
-        nodes.push(this.mark("new", "new", "New"));
-        marked = true;
-      }
-      nodes.push(this.view(message, !newDay && !firstNew && follows(previous, message)).node);
+      const isFirstNew = message.ts === firstNew;
+      if (isFirstNew) nodes.push(this.mark("new", "new", "New"));
+      nodes.push(this.view(message, !newDay && !isFirstNew && follows(previous, message)).node);
       previous = message;
     }
     const shown = new Set(messages.map((message) => message.ts));
@@ -62,6 +63,7 @@ export class Timeline {
 
   /** A message arrived: if the end is out of sight, offer the way there. */
   arrived() {
+    this.scrolled();
     this.jump.hidden = this.atEnd;
   }
 
