@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from bot.domain.fleet import CheckKind, Cluster, Director, Forwarding, PoolMember, VirtualService, VrrpInstance
 from bot.domain.observed import IpvsDestination, key_of
-from bot.lvs import ipvsadm, iptables
+from bot.lvs import iptables, ipvsadm
 
 NOTIFY_FIFO = "/run/lvs-agent/notify.fifo"
 AGENT_SECRET_FILE = "/etc/lvs-agent.secret"  # noqa: S105 - a path
@@ -121,8 +121,8 @@ def _password(instance: VrrpInstance, auth_passes: Mapping[str, str]) -> str:
     password = auth_passes.get(instance.name, "")
     if re.fullmatch(r"[!-~]{1,8}", password) is None or set(password) & set("\"'#!{}$~@"):
         raise CannotRender(
-            f"VRRP instance {instance.name}: the password in {instance.auth_pass_env} must be 1 to 8 letters, digits or "
-            "simple signs (keepalived uses no more, and reads quotes, #, !, $, ~, @ and braces as its own): set it anew"
+            f"VRRP instance {instance.name}: the password in {instance.auth_pass_env} must be 1 to 8 letters, "
+            "digits or simple signs (keepalived uses no more, and reads quotes, #, !, $, ~, @ and braces as its own)"
         )
     return password
 

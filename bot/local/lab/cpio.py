@@ -1,4 +1,4 @@
-"""Writes cpio archives in the kernel's initramfs format (Documentation/driver-api/early-userspace/buffer-format.rst)."""
+"""Writes cpio archives that the kernel unpacks at boot (its driver-api/early-userspace/buffer-format.rst)."""
 
 from __future__ import annotations
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from bot.local.lab.commands import run
 from bot.local.lab.cpio import Member, archive
 from bot.local.lab.errors import LabError
-from bot.local.lab.packages import Progress
-from bot.local.lab.places import cache_root, locked
+from bot.local.lab.places import Progress, alone, cache_root
 
 RELEASE = "bookworm"
 KERNEL = "linux-image-cloud-amd64"
@@ -51,8 +50,8 @@ MASKED = (
     *("dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount"),
     *("sys-kernel-config.mount", "sys-fs-fuse-connections.mount", "proc-sys-fs-binfmt_misc.automount"),
     *("modprobe@configfs.service", "modprobe@drm.service", "modprobe@fuse.service", "modprobe@efi_pstore.service"),
-    *("e2scrub_reap.service", "keyboard-setup.service", "console-setup.service", "apt-daily.timer"),
-    *("conntrackd.service", "ipvsadm.service", "nftables.service", "dpkg-db-backup.timer"),
+    *("modprobe@loop.service", "modprobe@dm_mod.service", "systemd-remount-fs.service", "systemd-sysusers.service"),
+    *("e2scrub_reap.service", "ipvsadm.service", "nftables.service"),
 )
 
 HOOKS = (
@@ -70,40 +69,53 @@ EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What a guest boots from. ``disk`` is an empty file system that each guest gets a copy of."""
+    """What a guest boots from, in the directory ``home``. ``key`` is a hash of the recipe."""
 
     key: str
-    kernel: Path
-    initrd: Path
-    root: Path
-    disk: Path
+    home: Path
 
+    @classmethod
+    def current(cls) -> Image:
+        """The image of the recipe as it is now, whether it was built yet or not."""
+        recipe = (RELEASE, KERNEL, GUEST_PACKAGES, BOOT_MODULES, MODULE_PARTS, HOOKS, EXCLUDED, DISK_SIZE)
+        key = hashlib.sha256(json.dumps(recipe).encode() + _init()).hexdigest()[:16]
+        return cls(key=key, home=cache_root() / "images" / key)
 
-def recipe_key() -> str:
-    """A hash of all that goes into an image, so that a changed recipe makes another one."""
-    recipe = (RELEASE, KERNEL, GUEST_PACKAGES, BOOT_MODULES, MODULE_PARTS, HOOKS, EXCLUDED, DISK_SIZE, _init().decode())
-    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+    @property
+    def kernel(self) -> Path:
+        """Debian's kernel."""
+        return self.home / "vmlinuz"
+
+    @property
+    def initrd(self) -> Path:
+        """The start-up archive."""
+        return self.home / "initrd"
+
+    @property
+    def root(self) -> Path:
+        """The root file system, shared by all guests and never written to."""
+        return self.home / "root.squashfs"
+
+    @property
+    def disk(self) -> Path:
+        """An empty file system that each guest gets a copy of."""
+        return self.home / "disk.ext4"
 
 
 def ensure_image(progress: Progress) -> Image:
     """The image, from the cache if it is there, else built now (some 40 s). Raises LabError."""
-    key = recipe_key()
-    home = cache_root() / "images" / key
-    image = Image(
-        key=key, kernel=home / "vmlinuz", initrd=home / "initrd", root=home / "root.squashfs", disk=home / "disk.ext4"
-    )
-    if home.is_dir():
-        return image
-    with locked(cache_root() / "images.lock", why="another process is building the lab's image"):
-        # Built beside its place and moved there whole: a build that was interrupted is never taken for an image.
-        work = cache_root() / "images" / f"{key}.part"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        try:
-            _build(work, progress)
-            work.rename(home)
-        finally:
+    image = Image.current()
+    with alone(cache_root() / "images.lock", progress):
+        if not image.home.is_dir():
+            # Built beside its place and moved there whole: a build that was interrupted is never taken for an image.
+            work = image.home.with_name(f"{image.key}.part")
             shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            try:
+                _build(work, progress)
+                work.rename(image.home)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
     return image
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.local.lab.commands import run
-from bot.local.lab.places import cache_root, locked
+from bot.local.lab.places import alone, cache_root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +29,9 @@ class Keys:
 def ensure_keys(directors: Iterable[str]) -> Keys:
     """The keys for *directors*, made where they are missing. Raises LabError."""
     home = cache_root() / "keys"
-    with locked(cache_root() / "keys.lock", why="another process is making the lab's keys"):
+    names = tuple(directors)
+    with alone(cache_root() / "keys.lock"):
         home.mkdir(mode=0o700, exist_ok=True)
-        names = tuple(directors)
         return Keys(
             root=_key(home / "root"),
             bot=_key(home / "bot"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -21,11 +20,10 @@ from bot.local.lab import network
 from bot.local.lab.botconfig import write_bot_config
 from bot.local.lab.commands import attempt
 from bot.local.lab.errors import LabError, LabIsDown, LabIsUp
-from bot.local.lab.image import ensure_image
+from bot.local.lab.image import Image, ensure_image
 from bot.local.lab.keys import Keys, ensure_keys
 from bot.local.lab.knownhosts import known_hosts
-from bot.local.lab.packages import Progress
-from bot.local.lab.places import RUN_ROOT, Places, locked
+from bot.local.lab.places import RUN_ROOT, Places, Progress, alone, silent
 from bot.local.lab.qemu import Guest, Saved
 from bot.local.lab.savedstate import saved_state
 from bot.local.lab.seed import mac, seed
@@ -34,10 +32,6 @@ from bot.local.lab.site import Site, site_of
 
 LAB_PASSWORD = "lab-7890"  # noqa: S105 - VRRP's password in the lab, where nobody else is
 OPS = "ops"
-
-
-def silent(_: str) -> None:
-    """Progress for nobody."""
 
 
 class HostState(StrEnum):
@@ -78,7 +72,7 @@ class Lab:
         if os.geteuid() != 0:
             raise LabError("the lab needs root, for network namespaces: run it with sudo")
         with self._exclusive():
-            if self._anything_left() and self.status().up and any(guest.pid() for guest in self._guests().values()):
+            if any(guest.pid() for guest in self._guests().values()):
                 raise LabIsUp(
                     f"lab {self.places.name} is up already (`python -m bot lab status --name {self.places.name}`)"
                 )
@@ -120,6 +114,8 @@ class Lab:
         self._require_up()
         if host == OPS:
             return attempt(self.ops_argv(argv), deadline=timeout)
+        if self._guest(self._home_of(host)[0]).pid() is None:
+            raise LabError(f"{host} is down: boot it with `start`")
         return attempt(self.ssh_argv(host, argv), deadline=timeout)
 
     def ssh_argv(self, host: str, argv: Sequence[str] = (), *, terminal: bool = False) -> list[str]:
@@ -214,7 +210,7 @@ class Lab:
             guest.initrd.write_bytes(image.initrd.read_bytes() + seeds[name])
         progress("network namespaces")
         network.build(self.places, self.site)
-        with saved_state(image, seeds) as state:
+        with saved_state(image, seeds, progress) as state:
             (self.places.run / "saved").symlink_to(state.home)
             if state.incomplete:
                 with state.writing() as home:
@@ -248,10 +244,9 @@ class Lab:
     def _remove(self) -> None:
         for guest in self._guests().values():
             guest.kill()
+        # Also what no pid file tells of: a guest whose starter was killed, a client that somebody left in `ops`.
         for name in (self.places.ops, self.places.net):
-            for pid in network.members(name):
-                if pid != os.getpid():
-                    os.kill(pid, signal.SIGKILL)
+            network.end_members(name)
         network.remove(self.places)
         if self.places.run.exists():
             shutil.rmtree(self.places.run)
@@ -299,7 +294,7 @@ class Lab:
             net=self.places.net,
             mac=mac(self.site.cluster.director(host).address),
             run=self.places.run,
-            image=ensure_image(silent),
+            image=Image.current(),
         )
 
     def _home_of(self, host: str) -> tuple[str, tuple[str, ...]]:
@@ -325,9 +320,6 @@ class Lab:
             if v.auth_pass_env is not None
         }
 
-    def _anything_left(self) -> bool:
-        return self.places.run.exists()
-
     def _require_up(self) -> None:
         if not network.exists(self.places.ops):
             name = self.places.name
@@ -335,5 +327,5 @@ class Lab:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        with locked(RUN_ROOT / f"{self.places.name}.lock", why=f"lab {self.places.name} is being started or stopped"):
+        with alone(RUN_ROOT / f"{self.places.name}.lock"):
             yield

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -31,14 +34,17 @@ def build(places: Places, site: Site) -> None:
         "link set lo up",
         f"link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
         f"link set {BRIDGE} up",
-        f"link add ops address {mac(site.ops, 'outer')} type veth"
-        f" peer name eth0 address {mac(site.ops)} netns {places.ops}",
+        f"link add ops address {mac(site.ops, 'outer')} type veth peer name eth0 netns {places.ops}",
         f"link set ops master {BRIDGE} up",
     ]
     for host in site.directors:
         lines += [f"tuntap add dev {tap(host)} mode tap", f"link set {tap(host)} master {BRIDGE} up"]
     run(["ip", "-n", places.net, "-batch", "-"], stdin="\n".join(lines) + "\n")
-    lines = ["link set lo up", "link set eth0 up", f"address add {site.ops}/{site.network.prefixlen} broadcast + dev eth0"]
+    lines = [
+        "link set lo up",
+        f"link set eth0 address {mac(site.ops)} up",
+        f"address add {site.ops}/{site.network.prefixlen} broadcast + dev eth0",
+    ]
     run(["ip", "-n", places.ops, "-batch", "-"], stdin="\n".join(lines) + "\n")
 
 
@@ -54,11 +60,21 @@ def exists(name: str) -> bool:
     return (NETNS / name).exists()
 
 
-def members(name: str) -> tuple[int, ...]:
-    """The processes in the namespace *name*."""
-    if not exists(name):
-        return ()
-    return tuple(int(pid) for pid in attempt(["ip", "netns", "pids", name]).stdout.split())
+def end_members(name: str) -> None:
+    """Kill the processes in the namespace *name*, and wait until they are gone. Raises LabError."""
+    deadline = time.monotonic() + 10
+    while exists(name) and (pids := _members(name)):
+        if time.monotonic() > deadline:
+            raise LabError(f"processes {pids} in namespace {name} are still there 10 s after a kill -9; look with ps")
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _members(name: str) -> list[int]:
+    pids = [int(pid) for pid in attempt(["ip", "netns", "pids", name]).stdout.split()]
+    return [pid for pid in pids if pid != os.getpid()]
 
 
 def tap(host: str) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 
 from bot.local.lab.commands import attempt
 from bot.local.lab.errors import LabError
+from bot.local.lab.places import Progress
 
 HOST_PACKAGES = (
     "busybox-static",
-    "cpio",
     "e2fsprogs",
-    "ethtool",
     "iproute2",
     "kmod",
     "mmdebstrap",
@@ -22,8 +20,6 @@ HOST_PACKAGES = (
     "qemu-system-x86",
     "squashfs-tools",
 )
-
-Progress = Callable[[str], None]
 
 
 def missing_packages(packages: tuple[str, ...] = HOST_PACKAGES) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,12 @@ from pathlib import Path
 from bot.local.lab.errors import LabError
 
 RUN_ROOT = Path("/run/lvs-chatops")
+
+Progress = Callable[[str], None]  # told of each step as it begins
+
+
+def silent(_: str) -> None:
+    """Progress for nobody."""
 
 
 def cache_root() -> Path:
@@ -55,15 +61,13 @@ class Places:
 
 
 @contextmanager
-def locked(path: Path, *, why: str) -> Iterator[None]:
-    """Hold the lock file *path*. The kernel lets go of it however the holder ends.
-
-    Raises LabError, with *why* it is held, if somebody else has it.
-    """
+def alone(path: Path, progress: Progress = silent) -> Iterator[None]:
+    """Hold the lock file *path*, after whoever has it now. The kernel lets go of it however the holder ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LabError(f"{why} (lock: {path}); wait for it to end, then try again") from error
+        except BlockingIOError:
+            progress(f"waiting for another process that is at the same (lock: {path})")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -122,7 +122,9 @@ class Guest:
             deadline = time.monotonic() + 10
             while is_guest(pid, self.label):
                 if time.monotonic() > deadline:
-                    raise LabError(f"{self.label}: process {pid} is still there 10 s after a kill -9; look at it with ps")
+                    raise LabError(
+                        f"{self.label}: process {pid} is still there 10 s after a kill -9; look at it with ps"
+                    )
                 time.sleep(0.005)
         for left_over in ("pid", "qmp", "wake"):
             (self.run / f"{self.host}.{left_over}").unlink(missing_ok=True)
@@ -149,7 +151,9 @@ class Guest:
                         raise LabError(f"{self.label} ended while it woke; its console is {self.console}")
                     heard += more
             except OSError as error:
-                raise LabError(f"{self.label} did not wake within {deadline:g} s: {error}; see {self.console}") from error
+                raise LabError(
+                    f"{self.label} did not wake within {deadline:g} s: {error}; see {self.console}"
+                ) from error
 
     def _start(self, memory: str, *more: str) -> None:
         self.kill()
@@ -201,18 +205,18 @@ class Monitor:
         self._lines.close()
         self._socket.close()
 
-    def command(self, name: str, **arguments: object) -> Any:
-        """Run the QMP command *name* and return what it gave. Raises LabError."""
+    def command(self, execute: str, **arguments: object) -> Any:
+        """Run the QMP command *execute* and return what it gave. Raises LabError."""
         try:
-            self._socket.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
+            self._socket.sendall(json.dumps({"execute": execute, "arguments": arguments}).encode())
             while True:
                 answer = self._read()
                 if "error" in answer:
-                    raise LabError(f"{self._label}: QEMU refused {name}: {answer['error']['desc']}")
+                    raise LabError(f"{self._label}: QEMU refused {execute}: {answer['error']['desc']}")
                 if "return" in answer:
                     return answer["return"]
         except OSError as error:
-            raise LabError(f"{self._label}: QEMU gave no answer to {name}: {error}") from error
+            raise LabError(f"{self._label}: QEMU gave no answer to {execute}: {error}") from error
 
     def leave_memory_out(self) -> None:
         """Have the next migration leave out memory that a file holds already."""
@@ -226,7 +230,9 @@ class Monitor:
             if state.get("status") == "completed":
                 return
             if state.get("status") == "failed":
-                raise LabError(f"{self._label}: QEMU could not save or resume it: {state.get('error-desc', 'no reason')}")
+                raise LabError(
+                    f"{self._label}: QEMU could not save or resume it: {state.get('error-desc', 'no reason')}"
+                )
             time.sleep(0.01)
         raise LabError(f"{self._label}: QEMU did not save or resume it within 120 s")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bot.local.lab.commands import run
 from bot.local.lab.image import Image
-from bot.local.lab.places import cache_root, locked
+from bot.local.lab.places import Progress, alone, cache_root
 from bot.local.lab.qemu import KERNEL_ARGUMENTS, MEMORY, accelerator
 from bot.local.lab.seed import seed_key
 
@@ -44,10 +44,10 @@ class SavedState:
 
 
 @contextmanager
-def saved_state(image: Image, seeds: Mapping[str, bytes]) -> Iterator[SavedState]:
+def saved_state(image: Image, seeds: Mapping[str, bytes], progress: Progress) -> Iterator[SavedState]:
     """The state for guests of *image* with *seeds*, locked, so that two labs do not make the same one at once."""
     version = run(["qemu-system-x86_64", "--version"]).stdout
     made_from = (FORMAT, image.key, seed_key(seeds), version, accelerator(), MEMORY, KERNEL_ARGUMENTS)
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
-    with locked(cache_root() / f"state-{key}.lock", why="another lab is saving this very state"):
+    with alone(cache_root() / f"state-{key}.lock", progress):
         yield SavedState(home=cache_root() / "states" / key)

@@ -29,6 +29,7 @@ PasswordAuthentication no
 HostKey /etc/ssh/ssh_host_ed25519_key
 MaxStartups 200
 MaxSessions 100
+AuthorizedKeysFile /etc/ssh/authorized_keys/%u
 PrintMotd no
 """
 
@@ -96,8 +97,8 @@ def _lab_files(site: Site, director: Director, keys: Keys) -> Iterator[RenderedF
     yield file(AGENT_SECRET_FILE, keys.secrets[director.name] + "\n", 0o400, "lvs-agent")
     yield file("/etc/ssh/sshd_config.d/lab.conf", SSHD)
     yield file("/etc/ssh/ssh_host_ed25519_key", keys.hosts[director.name].read_text(), 0o600)
-    yield file("/root/.ssh/authorized_keys", keys.public(keys.root) + "\n", 0o600)
-    yield file("/home/lvsbot/.ssh/authorized_keys", keys.public(keys.bot) + "\n", 0o600, "lvsbot")
+    yield file("/etc/ssh/authorized_keys/root", keys.public(keys.root) + "\n")
+    yield file(f"/etc/ssh/authorized_keys/{director.ssh.user}", keys.public(keys.bot) + "\n")
 
 
 def seed_key(seeds: Mapping[str, bytes]) -> str:

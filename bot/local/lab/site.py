@@ -43,7 +43,7 @@ class Site:
 
 
 def site_of(fleet: Fleet) -> Site:
-    """The first cluster of *fleet* as a lab. Raises LabError, with what to change, for one that the lab cannot build."""
+    """The first cluster of *fleet* as a lab. Raises LabError, with what to change, if it does not fit into one."""
     if not fleet.clusters:
         raise LabError("the fleet has no cluster: the lab builds the first one of the fleet file")
     cluster = fleet.clusters[0]
@@ -52,7 +52,7 @@ def site_of(fleet: Fleet) -> Site:
         raise LabError(f"cluster {cluster.name}: the lab needs an IPv4 virtual address with its prefix length")
     network = vips[0].network
     _fits(cluster, network)
-    taken = {thing.address for thing in (*cluster.directors, *cluster.real_servers)} | {vip.ip for vip in vips}
+    taken = {d.address for d in cluster.directors} | {r.address for r in cluster.real_servers} | {v.ip for v in vips}
     ops = next(address for address in list(network.hosts())[4:] if address not in taken)
     return Site(cluster=cluster, network=network, ops=ops)
 
@@ -61,10 +61,16 @@ def _fits(cluster: Cluster, network: IPv4Network) -> None:
     things: tuple[Director | RealServer, ...] = (*cluster.directors, *cluster.real_servers)
     for thing in things:
         if thing.address not in network:
-            raise LabError(f"{cluster.name}/{thing.name}: the lab is one network, {network}; {thing.address} is not in it")
+            raise LabError(
+                f"{cluster.name}/{thing.name}: the lab is one network, {network}; {thing.address} is not in it"
+            )
     for director in cluster.directors:
         inside = [server.name for server in cluster.real_servers if server.host == director.name]
         if len(inside) != 1:
-            raise LabError(f"{cluster.name}/{director.name}: the lab needs one real server with `host: {director.name}`")
+            raise LabError(
+                f"{cluster.name}/{director.name}: the lab needs one real server with `host: {director.name}`"
+            )
     if len(cluster.directors) != len(cluster.real_servers):
-        raise LabError(f"cluster {cluster.name}: in the lab each real server lives inside of a director: set its `host`")
+        raise LabError(
+            f"cluster {cluster.name}: in the lab each real server lives inside of a director: set its `host`"
+        )
