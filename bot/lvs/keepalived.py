@@ -11,8 +11,8 @@ from bot.lvs.lines import Line
 
 TOOL = "keepalived's FIFO"
 
-# A name is written as it stands in the configuration, blanks and quotation marks included: the last mark ends it.
-VRRP = re.compile(r'(?P<kind>INSTANCE|GROUP) "(?P<name>.+)" (?P<state>\S+) (?P<priority>[0-9]{1,3})', re.ASCII)
+# Names may have blanks. One with a quotation mark or a bracket is taken for two lines that ran into each other.
+VRRP = re.compile(r'(?P<kind>INSTANCE|GROUP) "(?P<name>[^"]+)" (?P<state>\S+) (?P<priority>[0-9]{1,3})', re.ASCII)
 # "none": a real server behind a firewall mark, for which no protocol was configured.
 REAL_SERVER = re.compile(
     r"RS (?P<server>\[[^\]\s]+\]):(?P<protocol>tcp|udp|sctp|none):(?P<port>[0-9]{1,5}) (?P<service>.+) (?P<to>UP|DOWN)",
@@ -21,7 +21,7 @@ REAL_SERVER = re.compile(
 VIRTUAL_SERVER = re.compile(r"VS (?P<service>.+) (?P<to>UP|DOWN)", re.ASCII)
 ADDRESS = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)\]:(?P<protocol>tcp|udp|sctp):(?P<port>[0-9]{1,5})", re.ASCII)
 MARK = re.compile(r"FWM (?P<mark>[0-9]{1,10})", re.ASCII)
-GROUP = re.compile(r"\[(?P<group>.+)\]:(?P<port>[0-9]{1,5})", re.ASCII)
+GROUP = re.compile(r"\[(?P<group>[^\[\]]+)\]:(?P<port>[0-9]{1,5})", re.ASCII)
 
 
 def read_event(text: str, *, cluster: str, director: str) -> VrrpStateChanged | RealServerChanged | QuorumChanged:

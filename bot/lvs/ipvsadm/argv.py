@@ -13,7 +13,7 @@ FORWARDING_OPTIONS = {
     Forwarding.TUNNELLING: "-i",
     Forwarding.LOCAL: "-g",
 }
-HIGHEST_WEIGHT = 65535  # ipvsadm(8), --weight
+HIGHEST_WEIGHT = 2**31 - 1  # what the kernel holds; Debian's ipvsadm takes more than the 65535 of its man page
 
 
 def list_table() -> tuple[str, ...]:
