@@ -191,8 +191,6 @@ def _rules(block: Json, pointer: str) -> Iterator[str]:
     """What neither a schema nor a length can say."""
     if block["type"] == "section" and "text" not in block and "fields" not in block:
         yield f"missing required field: text [json-pointer:{pointer}]"
-    if block["type"] == "image" and ("image_url" in block) == ("slack_file" in block):
-        yield f"must provide either image_url or slack_file [json-pointer:{pointer}]"
     yield from _repeated([e.get("action_id") for e in elements_of(block)], "action_id", pointer)
 
 
@@ -230,7 +228,7 @@ def with_ids(blocks: list[Json], new_id: Callable[[], str]) -> list[Json]:
     """A copy of *blocks* in which every block and element has its id: Slack makes those up that the app left out."""
     copy: list[Json] = json.loads(json.dumps(blocks))
     for block in copy:
-        block.setdefault("block_id", new_id())
-        for element in elements_of(block):
-            element.setdefault("action_id", new_id())
+        for thing, key in ((block, "block_id"), *((element, "action_id") for element in elements_of(block))):
+            if key not in thing:
+                thing[key] = new_id()
     return copy

@@ -94,13 +94,14 @@ class Interactions:
         return await self._interact(user, channel.id, payload)
 
     async def act_in_view(self, user: str, view_id: str, action_id: str, **how: Any) -> Ack:
-        """Work the element *action_id* of an open modal."""
-        opened = self._opened(user, view_id)
-        opened.view["state"] = state_of(opened.view["blocks"], how.get("state"))
+        """Work the element *action_id* of an open modal or of the person's App Home."""
+        home = self._world.modals.homes.get(user)
+        view = home if home and home["id"] == view_id else self._opened(user, view_id).view
+        view["state"] = state_of(view["blocks"], how.get("state"))
         payload = self._actor("block_actions", user) | {
             "container": {"type": "view", "view_id": view_id},
-            "view": opened.view,
-            "actions": [self._action(opened.view["blocks"], action_id, how.get("block_id"), how.get("given"))],
+            "view": view,
+            "actions": [self._action(view["blocks"], action_id, how.get("block_id"), how.get("given"))],
         }
         return await self._interact(user, "", payload)
 

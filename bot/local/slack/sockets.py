@@ -118,7 +118,7 @@ class SocketMode:
             answer = json.loads(text)
         except ValueError:
             return  # Slack ignores what it cannot read; the envelope's deadline then speaks for itself.
-        acked = self._pending.get(answer.get("envelope_id", "")) if isinstance(answer, dict) else None
+        acked = self._pending.get(str(answer.get("envelope_id"))) if isinstance(answer, dict) else None
         if acked is not None:
             ack = Ack(outcome=Outcome.ACKED, payload=answer.get("payload") or {})
             delay = self._world.faults.slow_acks_by

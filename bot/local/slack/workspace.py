@@ -58,11 +58,13 @@ class Workspace:
         self.channels: dict[str, Channel] = {}
         self.ephemerals: dict[str, Ephemeral] = {}
         self._last_ts = 0
+        bot = config.bot_user_id
         for setup in config.channels:
-            members = set(setup.members or self.people)
-            if setup.has_bot:
-                members.add(config.bot_user_id)
+            members = set(setup.members or self.people) | ({bot} if setup.has_bot else set())
             self.channels[setup.id] = Channel(id=setup.id, name=setup.name, topic=setup.topic, members=members)
+        for person in config.people:
+            direct = Channel(id=_direct_id(person.id), name=person.name, is_im=True, members={person.id, bot})
+            self.channels[direct.id] = direct
 
     # --- looking up ---
 
@@ -83,16 +85,8 @@ class Workspace:
         raise SlackError("channel_not_found")
 
     def direct(self, user: str) -> Channel:
-        """The direct message channel between the app and *user*, made on first use."""
-        person = self.person(user)
-        channel_id = f"D{person.id[1:]}"
-        if channel_id not in self.channels:
-            members = {person.id, self.config.bot_user_id}
-            self.channels[channel_id] = Channel(id=channel_id, name=person.name, is_im=True, members=members)
-            self.changes.publish(
-                Change(kind="channel", data={"channel": self.shown(channel_id, person.id)}, to=person.id)
-            )
-        return self.channels[channel_id]
+        """The direct message channel between the app and *user*."""
+        return self.channels[_direct_id(self.person(user).id)]
 
     def shown(self, channel_id: str, user: str) -> Json:
         """A channel with all that *user* sees in it, as the page takes it."""
@@ -109,13 +103,20 @@ class Workspace:
         self._last_ts = max(int(self.clock() * 1_000_000), self._last_ts + 1)
         return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
 
-    def post(self, channel: Channel, content: Json, *, user: str, thread_ts: str | None = None) -> Json:
-        """Put a message into *channel* and return it. Raises SlackError for a thread that does not exist."""
+    def post(
+        self, channel: Channel, content: Json, *, user: str, thread_ts: str | None = None, broadcast: bool = False
+    ) -> Json:
+        """Put a message into *channel* and return it; *broadcast* shows a reply outside of its thread, too.
+
+        Raises SlackError("message_not_found") for a thread that does not exist.
+        """
         message = self._message(content, user)
         parent = channel.message(thread_ts) if thread_ts else None
         if parent is not None:
             message["thread_ts"] = parent.get("thread_ts", parent["ts"])
             message["parent_user_id"] = parent["user"]
+            if broadcast:
+                message["subtype"] = "thread_broadcast"
         channel.messages[message["ts"]] = message
         self._publish("message", channel, message=message)
         if parent is not None:
@@ -209,6 +210,10 @@ class Workspace:
                 "latest_reply": replies[-1]["ts"],
             }
         self._publish("message_changed", channel, message=parent)
+
+
+def _direct_id(user: str) -> str:
+    return f"D{user[1:]}"
 
 
 def new_id() -> str:

@@ -71,7 +71,10 @@ def post_message(world: World, args: Args) -> Json:
     thread_ts = args.text("thread_ts") or None
     if thread_ts and thread_ts not in channel.messages:
         raise SlackError("thread_not_found")
-    message = world.workspace.post(channel, content, user=world.config.bot_user_id, thread_ts=thread_ts)
+    broadcast = args.flag("reply_broadcast")
+    message = world.workspace.post(
+        channel, content, user=world.config.bot_user_id, thread_ts=thread_ts, broadcast=broadcast
+    )
     world.on_message(channel.id, message)
     return {"channel": channel.id, "ts": message["ts"], "message": without_metadata([message])[0]}
 

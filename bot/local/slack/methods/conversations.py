@@ -97,7 +97,11 @@ def open_(world: World, args: Args) -> Json:
 def history(world: World, args: Args) -> Json:
     """https://docs.slack.dev/reference/methods/conversations.history: the newest first, replies left out"""
     channel = joined(world, args.required("channel"))
-    messages = [m for m in channel.messages.values() if m.get("thread_ts", m["ts"]) == m["ts"]]
+    messages = [
+        m
+        for m in channel.messages.values()
+        if m.get("thread_ts", m["ts"]) == m["ts"] or m.get("subtype") == "thread_broadcast"
+    ]
     return _messages(list(reversed(messages)), args)
 
 
