@@ -74,12 +74,12 @@ async def socket_mode(slack: StandIn, app: AsyncApp) -> AsyncIterator[AsyncSocke
     handler = AsyncSocketModeHandler(
         app, slack.app_token, web_client=client_of(slack, slack.app_token), ping_interval=1
     )
-    await handler.connect_async()
+    await handler.connect_async()  # type: ignore[no-untyped-call]
     try:
         await slack.wait_for(lambda: slack.connected)
         yield handler
     finally:
-        await handler.close_async()
+        await handler.close_async()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

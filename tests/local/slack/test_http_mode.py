@@ -166,5 +166,5 @@ async def test_an_event_is_retried_unless_the_app_forbids_it(headers: dict[str, 
 
 @pytest.mark.parametrize("url", ["http://93.184.216.34/slack", "https://hooks.example.com/x", "http:///x"])
 async def test_requests_never_leave_for_a_public_address(slack: StandIn, url: str) -> None:
-    with pytest.raises(ValueError, match="127.0.0.1 or to a private address only"):
+    with pytest.raises(ValueError, match="to a private address only"):
         slack.use_http(url)

@@ -94,10 +94,10 @@ async def test_an_acknowledgement_may_come_over_another_connection(slack: StandI
 async def test_each_envelope_goes_to_one_connection_in_turn(slack: StandIn) -> None:
     first: list[Any] = []
     second: list[Any] = []
-    async with socket_mode(slack, answering(app_for(slack), first)):
-        async with socket_mode(slack, answering(app_for(slack), second)):
-            for number in range(4):
-                await slack.command("alice", SITE, f"/lvs {number}")
+    one, two = answering(app_for(slack), first), answering(app_for(slack), second)
+    async with socket_mode(slack, one), socket_mode(slack, two):
+        for number in range(4):
+            await slack.command("alice", SITE, f"/lvs {number}")
     assert sorted([len(first), len(second)]) == [2, 2]
     assert sorted(c["text"] for c in [*first, *second]) == ["0", "1", "2", "3"]
 
