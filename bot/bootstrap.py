@@ -80,7 +80,8 @@ class Parts:
                 known_hosts=settings.ssh.known_hosts,
                 identity=settings.ssh.identity,
                 connect_timeout=settings.ssh.connect_timeout_s,
-            )
+            ),
+            per_director=settings.ssh.per_director,
         )
         self.messenger = SlackMessenger(settings.slack.bot_token.get_secret_value(), settings.slack.base_url)
         self.runner = runner_name(kind)
@@ -128,8 +129,7 @@ class Parts:
 
 async def open_parts(settings: Settings, kind: str) -> Parts:
     """Open the journal and read what it adds up to. Raises JournalUnavailable."""
-    password = settings.storage.password.get_secret_value() if settings.storage.password else None
-    parts = Parts(settings, await open_journal(settings.storage.url, password=password), kind)
+    parts = Parts(settings, await open_journal(settings.storage.url, password=settings.storage.password), kind)
     await parts.chronicle.catch_up()
     return parts
 

@@ -54,12 +54,12 @@ def run(
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         parts = await open_parts(settings, "bot")
         try:
-            with parts.journal.hold_bot_lock():
-                bot = Bot(parts)
-                # What was made while starting stays: leaving it out of collections keeps them short and memory shared.
-                gc.collect()
-                gc.freeze()
-                await bot.run(stop)
+            await parts.journal.hold_bot_lock()
+            bot = Bot(parts)
+            # What was made while starting stays: leaving it out of collections keeps them short.
+            gc.collect()
+            gc.freeze()
+            await bot.run(stop)
         finally:
             await parts.close()
 

@@ -45,8 +45,20 @@ def configure(*, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("slack_bolt", "slack_sdk", "paramiko", "asyncio", "apscheduler"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    handler.addFilter(_worth_it)
+
+
+# What these say in passing is told by the bot itself where it matters: a dead director's tracebacks above all.
+QUIET = {
+    "slack_bolt": logging.ERROR,
+    "slack_sdk": logging.ERROR,
+    "paramiko": logging.CRITICAL,
+    "alembic": logging.WARNING,
+}
+
+
+def _worth_it(record: logging.LogRecord) -> bool:
+    return record.levelno >= QUIET.get(record.name.partition(".")[0], logging.NOTSET)
 
 
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

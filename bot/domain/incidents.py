@@ -134,7 +134,7 @@ class Incidents:
 
 
 KEPT = 50  # incidents that are over stay in memory until this many newer ones exist
-ROLL_CALL_HOLD = timedelta(seconds=5)  # how long a claim waits for a roll call before it is told as a claim
+ROLL_CALL_HOLD = timedelta(seconds=8)  # how long a claim waits for a roll call before it is told as a claim
 REMEMBERED = timedelta(seconds=60)  # how long a measured outage may wait for the incident that it belongs to
 
 
@@ -384,7 +384,14 @@ class _Work:
             case Matter.DIRECTOR:
                 answer = self._situation.answers[trouble.subject].answer
                 kind = Kind.DIRECTOR_LOST if incident.kind is Kind.AGENT_SILENT else incident.kind
-                evidence = _union(incident.evidence, (f"{trouble.subject}: {answer.error}",))
+                held = (i for i, master in sorted(self._situation.masters.items()) if master == trouble.subject)
+                evidence = _union(
+                    incident.evidence,
+                    (
+                        f"{trouble.subject}: {answer.error}",
+                        *(f"it was MASTER of {i} when it last answered" for i in held),
+                    ),
+                )
                 return replace(incident, kind=kind, lost=trouble.subject, evidence=evidence)
             case Matter.REAL_SERVER:
                 if incident.kind is Kind.REAL_SERVER_DOWN:

@@ -7,8 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bot.domain import incidents, operations, situation
-from bot.domain.events import MessagePosted, Recorded
-from bot.domain.fleet import Fleet
+from bot.domain.events import (
+    AgentGap,
+    AgentSilenceChanged,
+    Event,
+    HealthChanged,
+    MessagePosted,
+    OutageMeasured,
+    QuorumChanged,
+    RealServerChanged,
+    Recorded,
+    VrrpStateChanged,
+)
+from bot.domain.fleet import Cluster, Fleet
 from bot.domain.incidents import Incidents
 from bot.domain.operations import Operations
 from bot.domain.situation import Situation
@@ -89,7 +100,7 @@ class Chronicle:
 
 
 def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
-    """Bring *world* to the state after *recorded*. Events of a cluster that the fleet no longer has are passed over."""
+    """Bring *world* to the state after *recorded*. Events about what the fleet no longer has are passed over."""
     world.sequence = recorded.sequence
     event = recorded.event
     world.operations = operations.fold(world.operations, recorded)
@@ -97,10 +108,28 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
         ref = MessageRef(channel=event.channel, ts=event.ts)
         world.posted[event.key] = Posted(ref=ref, digest=event.digest)
     name = getattr(event, "cluster", None)
-    if name not in world.situations:
+    if name not in world.situations or not _known(event, fleet.cluster(name)):
         return
     cluster = fleet.cluster(name)
     before = world.situations[name]
     after = situation.fold(before, recorded, cluster)
     world.situations[name] = after
     world.incidents[name] = incidents.fold(world.incidents[name], before, after, recorded, cluster)
+
+
+def _known(event: Event, cluster: Cluster) -> bool:
+    """Whether *cluster* still has everything that *event* is about: a journal outlives many a fleet file."""
+    match event:
+        case VrrpStateChanged(group=False):
+            return event.instance in {i.name for i in cluster.vrrp_instances} and _has(cluster, event.director)
+        case HealthChanged() | OutageMeasured():
+            service = next((s for s in cluster.services if s.name == event.service), None)
+            return service is not None and (event.real_server is None or service.member(event.real_server) is not None)
+        case RealServerChanged() | QuorumChanged() | AgentSilenceChanged() | AgentGap():
+            return _has(cluster, event.director)
+        case _:
+            return True
+
+
+def _has(cluster: Cluster, director: str) -> bool:
+    return director in {d.name for d in cluster.directors}

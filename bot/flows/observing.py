@@ -10,12 +10,12 @@ from bot.domain.events import RollCallAnswer, RollCallTaken
 from bot.domain.fleet import Cluster, Director
 from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of
 from bot.domain.plans import View
-from bot.flows.ports import Clock, RemoteShell, ShellError
+from bot.flows.ports import Clock, OutcomeUnknown, RemoteShell, ShellError
 from bot.lvs import iproute, ipvsadm, systemd
 from bot.lvs.errors import Unreadable
 
 T = TypeVar("T")
-PATIENCE = 4.0  # seconds that an observation may take: somebody is waiting, and a dead director has to be told apart
+PATIENCE = 5.0  # seconds that an observation may take: somebody is waiting, and a dead director has to be told apart
 
 
 class CommandFailed(Exception):
@@ -56,7 +56,9 @@ async def observe(shell: RemoteShell, director: Director, *, deadline: float = P
     texts: list[str | None] = []
     for result in results:
         if isinstance(result, ShellError):
-            reason = result.reason
+            # To read is safe to lose: that a command may have run matters only where it changes something.
+            lost = isinstance(result, OutcomeUnknown)
+            reason = f"no answer within {deadline:g} s" if lost else result.reason
             return Observed(director=director.name, reachable=False, error=reason)
         if isinstance(result, CommandFailed):
             problems.append(str(result))
@@ -103,14 +105,26 @@ def views_of(observed: tuple[Observed, ...]) -> tuple[View, ...]:
 
 
 async def take_roll_call(
-    shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str, *, deadline: float = 2.5
+    shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str, *, deadlines: Sequence[float] = (2.5, 4.0)
 ) -> RollCallTaken:
-    """Ask every director of *cluster* who holds what, and why (*reason*) it is asked."""
+    """Ask every director of *cluster* who holds what, and why (*reason*) it is asked.
+
+    One that does not answer in time is asked again, over a new connection and with more patience (*deadlines*, s):
+    being slow once is not being lost.
+    """
     asked_at = clock.now()
-    observed = await observe_all(shell, cluster, deadline=deadline)
+    observed = await asyncio.gather(*(_observe_patiently(shell, d, deadlines) for d in cluster.directors))
     return RollCallTaken(
         cluster=cluster.name, reason=reason, asked_at=asked_at, answers=tuple(answer_of(o, cluster) for o in observed)
     )
+
+
+async def _observe_patiently(shell: RemoteShell, director: Director, deadlines: Sequence[float]) -> Observed:
+    for deadline in deadlines:
+        observed = await observe(shell, director, deadline=deadline)
+        if observed.reachable:
+            break
+    return observed
 
 
 def answer_of(observed: Observed, cluster: Cluster) -> RollCallAnswer:

@@ -160,7 +160,7 @@ def _ssh(reader: Reader, shape: BotSshShape, fleet: Fleet, base: Path) -> SshSet
         identity=identity,
         connect_timeout_s=shape.connect_timeout,
         command_timeout_s=shape.command_timeout,
-        workers=shape.workers,
+        per_director=shape.per_director,
     )
 
 

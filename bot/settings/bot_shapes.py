@@ -82,7 +82,7 @@ class SshShape(Shape):
     identity: Text | None = None
     connect_timeout: Annotated[float, seconds(0.1, 300, "3s")] = 3.0
     command_timeout: Annotated[float, seconds(0.5, 600, "10s")] = 10.0
-    workers: Annotated[int, whole(1, 512, 32)] = 32
+    per_director: Annotated[int, whole(1, 9, 4)] = 4
 
 
 class IntervalsShape(Shape):

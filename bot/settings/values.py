@@ -79,7 +79,7 @@ class SshSettings:
     identity: Path | None
     connect_timeout_s: float
     command_timeout_s: float
-    workers: int
+    per_director: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ def headline(incident: Incident) -> str:
                 f"{incident.subject}: the VIP does not answer ({listed(incident.services)}); no director has taken over"
             )
         case Kind.DIRECTOR_LOST:
-            return f"{incident.subject} is back" if over else f"{incident.subject} does not answer; it was not MASTER"
+            return f"{incident.subject} is back" if over else f"{incident.subject} does not answer"
         case Kind.REAL_SERVER_DOWN:
             return f"{incident.subject} is up again" if over else f"{incident.subject} is down"
         case Kind.AGENT_SILENT:
