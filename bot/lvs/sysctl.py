@@ -16,7 +16,8 @@ SETTING = re.compile(r"(?P<key>[A-Za-z0-9_][A-Za-z0-9_./-]*) = ?(?P<value>.*)", 
 
 def read(keys: Sequence[str] = (IP_FORWARD, VS_CONNTRACK)) -> tuple[str, ...]:
     """Read *keys*. With ``-e`` one that does not exist is left out and is no error: parse_values tells it from 0."""
-    return ("sysctl", "-e", *keys)
+    # By its path, with a merged /usr or without: an account that is not root has no sbin on Debian's PATH.
+    return ("/sbin/sysctl", "-e", *keys)
 
 
 def parse_values(text: str, keys: Sequence[str] = (IP_FORWARD, VS_CONNTRACK)) -> Mapping[str, str | None]:

@@ -6,10 +6,10 @@ import json
 from ipaddress import ip_address, ip_interface
 
 import pytest
+
 from bot.domain.observed import HeldAddress
 from bot.lvs.errors import Unreadable
 from bot.lvs.iproute import holds, list_addresses, parse_addresses
-
 from tests.lvs.captured import captured, captures
 
 VIP = ip_interface("10.100.5.11/21")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
+
 from bot.lvs.errors import Unreadable
 from bot.lvs.iptables import NatRule, list_postrouting, parse_rules, snat_of
-
 from tests.lvs.captured import captured, captures
 
 VIPS = ip_network("10.100.5.0/24")

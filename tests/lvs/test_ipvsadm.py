@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+
 from bot.domain.fleet import Forwarding, Protocol
 from bot.domain.observed import Counters, IpvsDestination, IpvsService, IpvsTable, ServiceKey
 from bot.lvs.errors import Unreadable
@@ -17,7 +18,6 @@ from bot.lvs.ipvsadm import (
     parse_table,
     parse_thresholds,
 )
-
 from tests.lvs.captured import captured, captures
 from tests.lvs.printing import (
     RATE,

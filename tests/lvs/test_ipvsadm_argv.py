@@ -5,10 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
+
 from bot.domain.fleet import Forwarding, Protocol
 from bot.domain.observed import IpvsDestination, ServiceKey
 from bot.lvs import ipvsadm
-
 from tests.lvs.captured import captured
 
 VIP = ip_address("10.100.5.11")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
+
 from bot.domain.events import QuorumChanged, RealServerChanged, VrrpState, VrrpStateChanged
 from bot.domain.fleet import Protocol
 from bot.domain.observed import ServiceKey
 from bot.lvs.errors import Unreadable
 from bot.lvs.keepalived import read_event
-
 from tests.lvs.captured import captured, captures
 from tests.lvs.printing import print_event
 

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from bot.domain.events import QuorumChanged, RealServerChanged, VrrpState, VrrpStateChanged
 from bot.domain.fleet import Forwarding, Protocol
 from bot.domain.observed import (
@@ -23,9 +26,6 @@ from bot.lvs.errors import Unreadable
 from bot.lvs.iptables import parse_rules
 from bot.lvs.keepalived import read_event
 from bot.lvs.sysctl import parse_values
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from tests.lvs import printing
 from tests.lvs.captured import captured, captures
 

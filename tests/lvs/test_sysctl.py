@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+
 from bot.lvs.errors import Unreadable
 from bot.lvs.sysctl import IP_FORWARD, VS_CONNTRACK, parse_values, read, switched_on
-
 from tests.lvs.captured import captured
 
 
 def test_the_command_reads_and_sets_nothing() -> None:
-    assert read() == ("sysctl", "-e", "net.ipv4.ip_forward", "net.ipv4.vs.conntrack")
+    assert read() == ("/sbin/sysctl", "-e", "net.ipv4.ip_forward", "net.ipv4.vs.conntrack")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from bot.domain.observed import UnitActive, UnitState
 from bot.lvs.errors import Unreadable
 from bot.lvs.systemd import parse_unit, show_unit
-
 from tests.lvs.captured import captured
 
 
