@@ -10,7 +10,16 @@ from typing import Any
 
 import fastjsonschema
 
-from bot.local.slack.limits import EVERYWHERE, LIMITS, MESSAGE_BLOCKS, VIEW_BLOCKS, Limit
+from bot.local.slack.limits import (
+    EVERYWHERE,
+    LIMITS,
+    MESSAGE_BLOCKS,
+    MESSAGE_MARKDOWN,
+    MESSAGE_ONLY,
+    MESSAGE_TABLES,
+    VIEW_BLOCKS,
+    Limit,
+)
 from bot.local.slack.wire import Json, SlackError
 
 # An object without a "type" of its own goes by the key that it stands under.
@@ -19,7 +28,7 @@ _KIND_BY_KEY = {"confirm": "confirm", "options": "option", "option_groups": "opt
 
 def check_blocks(blocks: list[Any], pointer: str = "/blocks", *, error: str = "invalid_blocks") -> None:
     """Raise SlackError(*error*) with one message for each fault of *blocks*, worded and pointed to as Slack does."""
-    faults = [*_faults(blocks, pointer, MESSAGE_BLOCKS)]
+    faults = [*_faults(blocks, pointer, MESSAGE_BLOCKS)] or [*_message_faults(blocks, pointer)]
     if faults:
         raise SlackError(error, *dict.fromkeys(faults))
 
@@ -36,10 +45,8 @@ def check_view(view: Json) -> None:
     if not isinstance(blocks, list):
         faults.append("missing required field: blocks [json-pointer:/view]")
     else:
-        faults += _faults(blocks, "/view/blocks", VIEW_BLOCKS)
-        has_input = any(isinstance(b, dict) and b.get("type") == "input" for b in blocks)
-        if kind == "modal" and has_input and "submit" not in view:
-            faults.append("missing required field: submit [json-pointer:/view]")
+        block_faults = [*_faults(blocks, "/view/blocks", VIEW_BLOCKS)]
+        faults += block_faults or _view_faults(blocks, view)
     if faults:
         raise SlackError("invalid_arguments", *dict.fromkeys(faults))
 
@@ -53,6 +60,21 @@ def _faults(blocks: list[Any], pointer: str, most: int) -> Iterator[str]:
         # The limits are about objects of the right shape only: one fault should give one message.
         yield from schema_faults or [*_walk(block, "block", at), *_rules(block, at)]
     yield from _repeated([b.get("block_id") for b in blocks if isinstance(b, dict)], "block_id", pointer)
+
+
+def _message_faults(blocks: list[Json], pointer: str) -> Iterator[str]:
+    if sum(block["type"] == "table" for block in blocks) > MESSAGE_TABLES:
+        yield f"only_one_table_allowed [json-pointer:{pointer}]"
+    if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MESSAGE_MARKDOWN:
+        yield f"markdown blocks must be less than {MESSAGE_MARKDOWN + 1} characters together [json-pointer:{pointer}]"
+
+
+def _view_faults(blocks: list[Json], view: Json) -> Iterator[str]:
+    for index, block in enumerate(blocks):
+        if block["type"] in MESSAGE_ONLY:
+            yield f"unsupported type: {block['type']} [json-pointer:/view/blocks/{index}/type]"
+    if view["type"] == "modal" and "submit" not in view and any(block["type"] == "input" for block in blocks):
+        yield "missing required field: submit [json-pointer:/view]"
 
 
 # --- the schema ------------------------------------------------------------------------------------------------------
@@ -191,7 +213,18 @@ def _rules(block: Json, pointer: str) -> Iterator[str]:
     """What neither a schema nor a length can say."""
     if block["type"] == "section" and "text" not in block and "fields" not in block:
         yield f"missing required field: text [json-pointer:{pointer}]"
+    for element in elements_of(block):
+        if element["type"] in ("static_select", "multi_static_select"):
+            yield from _option_faults(element, pointer)
     yield from _repeated([e.get("action_id") for e in elements_of(block)], "action_id", pointer)
+
+
+def _option_faults(element: Json, pointer: str) -> Iterator[str]:
+    if ("options" in element) == ("option_groups" in element):
+        yield f"must provide either options or option_groups [json-pointer:{pointer}]"
+    preset = element.get("initial_options", [element["initial_option"]] if "initial_option" in element else [])
+    if any(option not in options_of(element) for option in preset):
+        yield f"initial_option is not one of the options [json-pointer:{pointer}]"
 
 
 def _repeated(ids: list[Any], name: str, pointer: str) -> Iterator[str]:
@@ -211,6 +244,12 @@ def elements_of(block: Json) -> list[Json]:
         *(block.get("actions") or []),
     ]
     return [e for e in inner if isinstance(e, dict) and e.get("type") not in (None, "image", "plain_text", "mrkdwn")]
+
+
+def options_of(element: Json) -> list[Json]:
+    """The options that a menu offers, its groups taken together."""
+    groups = element.get("option_groups") or [element]
+    return [option for group in groups for option in group.get("options", [])]
 
 
 def find_element(blocks: list[Json], action_id: str, block_id: str | None = None) -> tuple[Json, Json] | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from bot.local.slack.wire import Json, SlackError
-from bot.local.slack.world import World
+from bot.local.slack.world import KEPT, World
 
 
 class Kind(StrEnum):
@@ -31,10 +32,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ack:
-    """The app's acknowledgement, or the lack of one. ``payload`` is what it said with it."""
+    """The app's acknowledgement, or the lack of one. ``payload`` is what it said with it.
+
+    ``reason`` is Slack's word for why there is none (``http_timeout`` …), as a repeated event carries it.
+    """
 
     outcome: Outcome
     payload: Json = field(default_factory=dict)
+    reason: str = ""
     no_retry: bool = False
 
     @property
@@ -80,7 +85,7 @@ class Delivery:
     def __init__(self, world: World, link: Link) -> None:
         self._world = world
         self.link = link
-        self.log: list[Delivered] = []
+        self.log: deque[Delivered] = deque(maxlen=KEPT)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._last: tuple[Kind, Json] | None = None
 
@@ -131,5 +136,4 @@ class Delivery:
             if ack.ok or ack.no_retry:
                 return
             await asyncio.sleep(delay)
-            reason = "timeout" if ack.outcome is Outcome.TIMED_OUT else "connection_failed"
-            ack = await self.deliver(Kind.EVENT, payload, Retry(attempt=attempt, reason=reason))
+            ack = await self.deliver(Kind.EVENT, payload, Retry(attempt=attempt, reason=ack.reason))

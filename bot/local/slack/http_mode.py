@@ -52,7 +52,7 @@ class HttpMode:
             "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
         }
         if retry:
-            headers |= {"X-Slack-Retry-Num": str(retry.attempt), "X-Slack-Retry-Reason": f"http_{retry.reason}"}
+            headers |= {"X-Slack-Retry-Num": str(retry.attempt), "X-Slack-Retry-Reason": retry.reason}
         return await self._post(body, headers)
 
     async def challenge(self) -> bool:
@@ -75,11 +75,12 @@ class HttpMode:
                     text = await answer.text()
                 await asyncio.sleep(self._world.faults.slow_acks_by)
         except TimeoutError:
-            return Ack(outcome=Outcome.TIMED_OUT)
+            return Ack(outcome=Outcome.TIMED_OUT, reason="http_timeout")
         except aiohttp.ClientError:
-            return Ack(outcome=Outcome.FAILED)
+            return Ack(outcome=Outcome.FAILED, reason="connection_failed")
         if answer.status != 200:
-            return Ack(outcome=Outcome.FAILED, no_retry=answer.headers.get("X-Slack-No-Retry") == "1")
+            no_retry = answer.headers.get("X-Slack-No-Retry") == "1"
+            return Ack(outcome=Outcome.FAILED, reason="http_error", no_retry=no_retry)
         return Ack(outcome=Outcome.ACKED, payload=_decoded(text))
 
 

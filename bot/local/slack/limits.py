@@ -65,7 +65,12 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
 # What holds for every object that has the key.
 EVERYWHERE = (Limit("block_id", 255, 1), Limit("action_id", 255, 1), Limit("placeholder.text", 150, 1))
 
+# Blocks that Slack shows in messages only (docs.slack.dev/reference/block-kit/blocks, "Available in surfaces").
+MESSAGE_ONLY = frozenset({"context_actions", "markdown", "plan", "table", "task_card"})
+
 MESSAGE_BLOCKS = 50
+MESSAGE_TABLES = 1
+MESSAGE_MARKDOWN = 12_000
 VIEW_BLOCKS = 100
 POST_TEXT = 40_000
 UPDATE_TEXT = 4_000

@@ -57,6 +57,7 @@ class Modals:
         """A new modal for *user*, in place of whatever was open (views.open)."""
         _must_be(view, "modal")
         check_view(view)
+        self._unused(view)
         self.clear(user)
         return self._show(user, view, below=None)
 
@@ -67,6 +68,7 @@ class Modals:
         stack = self.stack(user)
         if not stack:
             raise SlackError("not_found")
+        self._unused(view)
         if len(stack) >= MOST_MODALS:
             raise SlackError("push_limit_reached")
         return self._show(user, view, below=stack[-1])
@@ -105,6 +107,11 @@ class Modals:
     def complain(self, opened: Open, errors: Json) -> None:
         """Show *errors* (by block id; ``*`` for the whole view) in an open modal."""
         self._publish("view_errors", opened.user, view_id=opened.view["id"], errors=errors)
+
+    def _unused(self, view: Json) -> None:
+        taken = {o.view["external_id"] for o in self.opened.values()}
+        if view.get("external_id") and view["external_id"] in taken:
+            raise SlackError("duplicate_external_id")
 
     def _show(self, user: str, view: Json, below: Json | None) -> Json:
         shown = self._new(view)

@@ -76,7 +76,7 @@ class SocketMode:
     async def send(self, kind: Kind, payload: Json, retry: Retry | None) -> Ack:
         """Deliver one envelope on one connection and wait for its acknowledgement (which any may carry)."""
         if not self._connections:
-            return Ack(outcome=Outcome.FAILED)
+            return Ack(outcome=Outcome.FAILED, reason="connection_failed")
         envelope = self._envelope(kind, payload, retry)
         acked: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
         self._pending[envelope["envelope_id"]] = acked
@@ -89,7 +89,7 @@ class SocketMode:
                     await ws.send_json(envelope)
                 return await acked
         except TimeoutError:
-            return Ack(outcome=Outcome.TIMED_OUT)
+            return Ack(outcome=Outcome.TIMED_OUT, reason="timeout")
         finally:
             del self._pending[envelope["envelope_id"]]
 

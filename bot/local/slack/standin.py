@@ -78,7 +78,7 @@ class StandIn:
         site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         self._port = self._runner.addresses[0][1]
-        self._world.origin = self.origin
+        self._world.origin = self._world.page_origin = self.origin
         for extra in self._extra:
             await web.SockSite(self._runner, extra).start()
         return self
@@ -199,12 +199,12 @@ class StandIn:
     @property
     def calls(self) -> list[ApiCall]:
         """Every call of the Web API and of response URLs (as ``response_url``), in the order of their answers."""
-        return self._world.calls
+        return list(self._world.calls)
 
     @property
     def deliveries(self) -> list[Delivered]:
         """Every envelope that went to the app, with its acknowledgement."""
-        return self._delivery.log
+        return list(self._delivery.log)
 
     @property
     def connected(self) -> bool:

@@ -48,6 +48,7 @@ class Ui:
             web.get("/", self.index),
             web.get("/page/{path:.+}", self.asset),
             web.get("/ui", self.socket),
+            web.get("/archives/{channel}/{message}", self.permalink),
         ]
 
     async def close(self) -> None:
@@ -70,6 +71,11 @@ class Ui:
         if not path.is_relative_to(PAGE) or not path.is_file():
             raise web.HTTPNotFound
         return web.FileResponse(path, headers=_HEADERS)
+
+    async def permalink(self, request: web.Request) -> web.StreamResponse:
+        """Where chat.getPermalink leads: the page, since it shows every channel."""
+        refuse_strangers(request)
+        raise web.HTTPFound("/")
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
         """One person's view of the workspace, until they close the page."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.local.slack.blocks import elements_of
+from bot.local.slack.blocks import elements_of, options_of
 from bot.local.slack.wire import Json, SlackError
 
 # By element type: the field that carries its value, and the one that the app may preset it with.
@@ -88,8 +88,7 @@ def _holders(blocks: list[Json]) -> Iterator[tuple[Json, Json]]:
 
 def _offered(element: Json, chosen: Any) -> Json:
     wanted = chosen.get("value") if isinstance(chosen, Mapping) else chosen
-    groups = element.get("option_groups") or [element]
-    for option in (o for group in groups for o in group.get("options", [])):
+    for option in options_of(element):
         if option.get("value") == wanted:
             return dict(option)
     raise SlackError("invalid_option", f"{element.get('action_id')}: {wanted!r} was not offered")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from bot.local.slack.modals import Modals
 from bot.local.slack.triggers import Triggers
 from bot.local.slack.wire import Json
 from bot.local.slack.workspace import Workspace
+
+KEPT = 10_000
+"""How many calls and deliveries are remembered: enough for any test, and a demo may run for weeks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,9 @@ class World:
         self.triggers = Triggers(config, clock)
         self.faults = Faults(clock)
         self.files: dict[str, UploadedFile] = {}
-        self.calls: list[ApiCall] = []
+        self.calls: deque[ApiCall] = deque(maxlen=KEPT)
+        self.page_origin = ""
+        """``http://127.0.0.1:port``, where a browser on this machine finds us: links for people lead there."""
         self.origin = ""
         """``http://host:port`` as the app last reached us: response URLs have to be reachable for it, too."""
         self.new_socket_url: Callable[[str], str] = lambda origin: ""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+from importlib.resources import files
 from typing import Any
 
 import pytest
-from bot.local.slack.blocks import check_blocks, check_view, find_element, with_ids
-from bot.local.slack.limits import LIMITS
-from bot.local.slack.wire import SlackError
 from hypothesis import given
 from hypothesis import strategies as st
 from slack_sdk.models import blocks as sdk
 
+from bot.local.slack.blocks import check_blocks, check_view, find_element, with_ids
+from bot.local.slack.limits import LIMITS
+from bot.local.slack.wire import SlackError
 from tests.local.slack.conftest import REASON, button, modal, section
 
 PLAIN = {"type": "plain_text", "text": "t"}
@@ -153,6 +154,38 @@ def test_a_block_id_may_stand_once_in_a_message_and_an_action_id_once_in_a_block
     )
     assert faults(twice) == ("`action_id` already exists: same [json-pointer:/blocks/0]",)
     assert faults(button("same"), {**button("same"), "block_id": "other"}) == ()
+
+
+OPTION = {"text": PLAIN, "value": "v"}
+TABLE = {"type": "table", "rows": [[{"type": "raw_text", "text": "a"}]]}
+
+
+def test_a_menu_offers_options_and_starts_with_one_of_them() -> None:
+    def menu(**more: Any) -> dict[str, Any]:
+        return {"type": "actions", "elements": [{"type": "static_select", "action_id": "s", **more}]}
+
+    assert faults(menu(options=[OPTION], initial_option=OPTION)) == ()
+    assert faults(menu(option_groups=[{"label": PLAIN, "options": [OPTION]}], initial_option=OPTION)) == ()
+    assert faults(menu()) == ("must provide either options or option_groups [json-pointer:/blocks/0]",)
+    assert faults(menu(options=[OPTION], initial_option={**OPTION, "value": "w"})) == (
+        "initial_option is not one of the options [json-pointer:/blocks/0]",
+    )
+
+
+def test_a_message_has_one_table_and_so_much_markdown() -> None:
+    text = {"type": "markdown", "text": "x" * 6001}
+    assert faults(TABLE, TABLE) == ("only_one_table_allowed [json-pointer:/blocks]",)
+    assert faults(text) == ()
+    assert faults(text, text) == ("markdown blocks must be less than 12001 characters together [json-pointer:/blocks]",)
+
+
+def test_what_is_for_messages_only_is_refused_in_a_view() -> None:
+    assert view_faults(modal(TABLE)) == ("unsupported type: table [json-pointer:/view/blocks/0/type]",)
+
+
+def test_the_schema_says_whose_it_is() -> None:
+    notice = files("bot.local.slack.schema").joinpath("block-kit.json").read_text()[:200]
+    assert "@slack/types 3.2.0" in notice and "MIT License Copyright (c) 2014- Slack Technologies, LLC" in notice
 
 
 def test_what_the_sdk_lets_through_is_still_refused() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from bot.local.slack import Fault, FaultKind, StandIn
 from slack_bolt.async_app import AsyncAck
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler, AsyncServerErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.local.slack import Fault, FaultKind, StandIn
 from tests.local.slack.conftest import Clock, app_for, socket_mode
 
 SITE = "C0SITE"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from bot.local.slack import Config, Deadlines, Outcome, StandIn
 from slack_bolt.async_app import AsyncAck
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.signature import SignatureVerifier
 
+from bot.local.slack import Config, Deadlines, Outcome, StandIn
 from tests.local.slack.conftest import REASON, app_for, button, client_of, http_mode, modal
 
 SITE = "C0SITE"
@@ -161,6 +161,7 @@ async def test_an_event_is_retried_unless_the_app_forbids_it(headers: dict[str, 
         slack.say("alice", SITE, "@lvsbot hello")
         await slack.wait_for(lambda: len(slack.deliveries) == attempts)
     assert [number for _, number, _ in seen] == [None, "1", "2"][:attempts]
+    assert [reason for _, _, reason in seen] == [None, "http_error", "http_error"][:attempts]
     assert len({event for event, _, _ in seen}) == 1
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from bot.local.slack import Kind, SlackError, StandIn
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.local.slack import Kind, SlackError, StandIn
 from tests.local.slack.conftest import REASON, Clock, app_for, button, modal, section, socket_mode
 
 SITE = "C0SITE"
@@ -333,6 +333,13 @@ async def test_a_view_is_updated_by_its_ids_unless_it_changed_meanwhile(
     assert await refused(stale) == "hash_conflict"
     assert await refused(client.views_update(view_id="V0", view=modal(REASON))) == "not_found"
     assert slack.views("alice")[0]["private_metadata"] == "1"
+
+
+async def test_an_external_id_belongs_to_one_open_view(slack: StandIn, bolt: Bolt, client: AsyncWebClient) -> None:
+    await opened(slack, bolt, client, external_id="drain-web1")
+    await slack.command("alice", SITE, "/lvs")
+    twice = client.views_push(trigger_id=bolt.actions[-1]["trigger_id"], view=modal(REASON, external_id="drain-web1"))
+    assert await refused(twice) == "duplicate_external_id"
 
 
 async def test_a_bad_view_is_refused_with_a_pointer(slack: StandIn, bolt: Bolt, client: AsyncWebClient) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from bot.local.slack import Config, Deadlines, Kind, Outcome, StandIn
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncSay
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.local.slack import Config, Deadlines, Kind, Outcome, StandIn
 from tests.local.slack.conftest import app_for, button, client_of, socket_mode
 
 SITE = "C0SITE"

@@ -9,9 +9,9 @@ import socket
 import sys
 
 import pytest
-from bot.local.slack import StandIn
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.local.slack import StandIn
 from tests.local.slack.conftest import client_of
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from bot.local.slack import PanelItem, StandIn
 from slack_bolt.async_app import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.local.slack import PanelItem, StandIn
 from tests.local.slack.conftest import REASON, app_for, button, modal, socket_mode
 
 SITE = "C0SITE"

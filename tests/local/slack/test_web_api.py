@@ -7,10 +7,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from bot.local.slack import ChannelSetup, Config, StandIn
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.local.slack import ChannelSetup, Config, StandIn
 from tests.local.slack.conftest import Clock, client_of, section
 
 SITE = "C0SITE"
@@ -191,10 +191,14 @@ async def test_a_deleted_message_is_gone_and_its_thread_counts_one_less(slack: S
     assert "reply_count" not in left
 
 
-async def test_a_permalink_leads_to_the_message(client: AsyncWebClient) -> None:
+async def test_a_permalink_leads_to_the_page(
+    slack: StandIn, client: AsyncWebClient, http: aiohttp.ClientSession
+) -> None:
     posted = await client.chat_postMessage(channel=SITE, text="x")
     link = await client.chat_getPermalink(channel=SITE, message_ts=posted["ts"])
-    assert link["permalink"].endswith(f"/archives/{SITE}/p{posted['ts'].replace('.', '')}")
+    assert link["permalink"] == f"{slack.origin}/archives/{SITE}/p{posted['ts'].replace('.', '')}"
+    async with http.get(link["permalink"], allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (302, "/")
 
 
 async def test_reactions_and_pins_are_added_once(slack: StandIn, client: AsyncWebClient) -> None:

@@ -116,7 +116,7 @@ def get_permalink(world: World, args: Args) -> Json:
     """https://docs.slack.dev/reference/methods/chat.getPermalink"""
     channel = world.workspace.channel(args.required("channel"))
     message = channel.message(args.required("message_ts"))
-    link = f"{args.origin}/archives/{channel.id}/p{message['ts'].replace('.', '')}"
+    link = f"{world.page_origin}/archives/{channel.id}/p{message['ts'].replace('.', '')}"
     if message.get("thread_ts", message["ts"]) != message["ts"]:
         link += f"?thread_ts={message['thread_ts']}&cid={channel.id}"
     return {"channel": channel.id, "permalink": link}

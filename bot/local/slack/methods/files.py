@@ -29,7 +29,7 @@ def complete_upload(world: World, args: Args) -> Json:
     if not listed:
         raise SlackError("invalid_arguments", "missing required field: files")
     files = [_finished(world, entry) for entry in listed]
-    shown = [_file_object(file, args.origin) for file in files]
+    shown = [_file_object(file, world.page_origin) for file in files]
     if channel_id := args.text("channel_id") or args.text("channels"):
         channel = joined(world, channel_id)
         content: Json = {"text": args.text("initial_comment"), "files": shown}

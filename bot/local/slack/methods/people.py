@@ -8,11 +8,11 @@ from bot.local.slack.wire import Args, Json, SlackError
 from bot.local.slack.world import World
 
 
-def auth_test(world: World, args: Args) -> Json:
+def auth_test(world: World, _: Args) -> Json:
     """https://docs.slack.dev/reference/methods/auth.test"""
     config = world.config
     return {
-        "url": f"{args.origin}/", "team": config.team_name, "team_id": config.team_id, "user": config.bot_name,
+        "url": f"{world.page_origin}/", "team": config.team_name, "team_id": config.team_id, "user": config.bot_name,
         "user_id": config.bot_user_id, "bot_id": config.bot_id, "is_enterprise_install": False,
     }  # fmt: skip
 
