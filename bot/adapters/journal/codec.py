@@ -46,7 +46,7 @@ def encode(event: Event) -> tuple[str, str]:
         raise Unstorable(f"{kind} is not one of the events in bot/domain/events.py")
     adapter = _adapter(cls)
     try:
-        body: bytes = adapter.dump_json(event)
+        body: bytes = adapter.dump_json(event, warnings="error")
         same = adapter.validate_json(body) == event
     except (PydanticSerializationError, ValidationError, UnicodeEncodeError) as error:
         raise Unstorable(f"{kind} has a value that JSON cannot hold: {_first_line(error)}") from error
