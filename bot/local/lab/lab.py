@@ -125,6 +125,8 @@ class Lab:
             *("-F", "none", "-i", str(self._keys().root), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"),
             *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={self._known_hosts()}"),
             *("-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "LogLevel=ERROR"),
+            # A handshake takes a second under emulation, so that commands share one.
+            *("-o", "ControlMaster=auto", "-o", f"ControlPath={self._guest(director).ssh}", "-o", "ControlPersist=60"),
             *(("-t",) if terminal else ()),
         ]
         address = str(self.site.cluster.director(director).address)

@@ -80,6 +80,11 @@ class Guest:
         """All that the guest's kernel and systemd said on the first serial port."""
         return self.run / f"{self.host}.console"
 
+    @property
+    def ssh(self) -> Path:
+        """Where SSH clients find the connection that they share. It goes with the guest: it must not outlive it."""
+        return self.run / f"{self.host}.ssh"
+
     def pid(self) -> int | None:
         """The process, or None when there is none (any more)."""
         try:
@@ -126,7 +131,7 @@ class Guest:
                         f"{self.label}: process {pid} is still there 10 s after a kill -9; look at it with ps"
                     )
                 time.sleep(0.005)
-        for left_over in ("pid", "qmp", "wake"):
+        for left_over in ("pid", "qmp", "wake", "ssh"):
             (self.run / f"{self.host}.{left_over}").unlink(missing_ok=True)
 
     def monitor(self) -> Monitor:

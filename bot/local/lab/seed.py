@@ -78,7 +78,9 @@ def _lab_files(site: Site, director: Director, keys: Keys) -> Iterator[RenderedF
     units = "/etc/systemd/system"
     in_container = f"[Unit]\nAfter=lab-network.service\n[Service]\nNetworkNamespacePath=/run/netns/{server.name}\n"
     yield file("/etc/hostname", f"{director.name}\n")
-    yield file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+    things = (*site.cluster.directors, *site.cluster.real_servers)
+    # Without its own name in it, sudo waits for a name server on each command.
+    yield file("/etc/hosts", "".join(["127.0.0.1 localhost\n", *(f"{t.address} {t.name}\n" for t in things)]))
     yield file("/etc/machine-id", f"{machine_id}\n", 0o444)
     yield file(f"{units}/multi-user.target.d/lab.conf", f"[Unit]\nWants={WANTED}\n")
     yield template(f"{units}/lab-network.service", "network.service.j2")

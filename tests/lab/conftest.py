@@ -1,0 +1,38 @@
+"""The lab for tests: one for the whole run, put back into its settled state before each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.local.lab.lab import Lab
+from bot.settings import load_fleet
+
+HERE = Path(__file__).parent
+FLEET = HERE.parent.parent / "config" / "fleet.yaml"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever stands in this directory drives the lab, so that `-m 'not lab'` leaves all of it out."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The lab of this test run, in whatever state the last test left it."""
+    lab = Lab("test", fleet=load_fleet(FLEET), fleet_file=FLEET)
+    lab.down()
+    lab.up()
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def site(lab: Lab) -> Lab:
+    """The reference site, settled and untouched."""
+    lab.fresh()
+    return lab
