@@ -7,11 +7,12 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.local.slack import StandIn
+from bot.local.slack import FaultKind, StandIn
 from tests.local.slack.conftest import client_of
 
 
@@ -84,3 +85,10 @@ async def test_what_a_test_looks_at_stays_as_it_was(slack: StandIn) -> None:
     (seen,) = slack.messages("C0SITE")
     seen["text"] = "changed"
     assert slack.messages("C0SITE")[0]["text"] == "one"
+
+
+def test_the_handbook_names_every_part_of_the_python_api_and_every_fault() -> None:
+    handbook = (Path(__file__).parents[3] / "docs" / "slack-stand-in.md").read_text(encoding="utf-8")
+    public = [name for name in vars(StandIn) if not name.startswith("_")]
+    orders = [*FaultKind, "rate", "down", "slow_acks", "drop_sockets", "redeliver"]
+    assert [name for name in (*public, *orders) if name not in handbook] == []
