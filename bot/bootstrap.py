@@ -82,6 +82,7 @@ class Parts:
                 connect_timeout=settings.ssh.connect_timeout_s,
             ),
             per_director=settings.ssh.per_director,
+            patience=settings.ssh.patience_s,
         )
         self.messenger = SlackMessenger(settings.slack.bot_token.get_secret_value(), settings.slack.base_url)
         self.runner = runner_name(kind)

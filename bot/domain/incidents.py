@@ -134,7 +134,8 @@ class Incidents:
 
 
 KEPT = 50  # incidents that are over stay in memory until this many newer ones exist
-ROLL_CALL_HOLD = timedelta(seconds=8)  # how long a claim waits for a roll call before it is told as a claim
+ROLL_CALL_HOLD = timedelta(seconds=5)  # how long a claim waits for a roll call before it is told as a claim
+HOST_HOLD = timedelta(seconds=15)  # how long a real server waits for word of the director that it lives inside of
 REMEMBERED = timedelta(seconds=60)  # how long a measured outage may wait for the incident that it belongs to
 
 
@@ -345,11 +346,11 @@ class _Work:
             Matter.CONTEST: Kind.SPLIT_BRAIN,
         }[trouble.matter]
         hold = ROLL_CALL_HOLD
+        if kind is Kind.REAL_SERVER_DOWN:
+            hold = HOST_HOLD if self._cluster.real_server(trouble.subject).host else timedelta(0)
         if kind is Kind.VIP_UNREACHABLE:
             # A takeover in progress explains it in a moment: wait for as long as one can take (RFC 5798), and a little.
             hold = timedelta(seconds=self._cluster.vrrp_instance(trouble.subject).takeover_s + 1.5)
-        elif kind is Kind.REAL_SERVER_DOWN and self._cluster.real_server(trouble.subject).host is None:
-            hold = timedelta(0)
         incident = self._opened(kind, trouble.subject, hold)
         if trouble.matter in (Matter.VIP, Matter.CONTEST):
             return replace(incident, instance=trouble.subject)

@@ -15,7 +15,6 @@ from bot.lvs import iproute, ipvsadm, systemd
 from bot.lvs.errors import Unreadable
 
 T = TypeVar("T")
-PATIENCE = 5.0  # seconds that an observation may take: somebody is waiting, and a dead director has to be told apart
 
 
 class CommandFailed(Exception):
@@ -29,22 +28,23 @@ class CommandFailed(Exception):
 
 
 async def run(
-    shell: RemoteShell, director: Director, argv: Sequence[str], *, sudo: bool = False, deadline: float = PATIENCE
+    shell: RemoteShell, director: Director, argv: Sequence[str], *, sudo: bool = False, deadline: float | None = None
 ) -> str:
-    """What *argv* printed on *director*. Raises ShellError, and CommandFailed for an exit status other than 0."""
-    result = await shell.run(director, argv, sudo=sudo, deadline=deadline)
+    """What *argv* printed on *director*, within *deadline* seconds (twice the patience). Raises ShellError, and CommandFailed for an exit status other than 0."""
+    result = await shell.run(director, argv, sudo=sudo, deadline=deadline or 2 * shell.patience)
     if result.exit_status != 0:
         raise CommandFailed(result)
     return result.stdout
 
 
-async def read_table(shell: RemoteShell, director: Director, *, deadline: float = PATIENCE) -> IpvsTable:
+async def read_table(shell: RemoteShell, director: Director) -> IpvsTable:
     """The IPVS table of *director*. Raises ShellError, CommandFailed, Unreadable."""
-    return ipvsadm.parse_table(await run(shell, director, ipvsadm.list_table(), sudo=True, deadline=deadline))
+    return ipvsadm.parse_table(await run(shell, director, ipvsadm.list_table(), sudo=True))
 
 
-async def observe(shell: RemoteShell, director: Director, *, deadline: float = PATIENCE) -> Observed:
-    """Everything that is asked of one director, in one go. Never raises for what the director does."""
+async def observe(shell: RemoteShell, director: Director, *, deadline: float | None = None) -> Observed:
+    """Everything that is asked of one director, in one go, within *deadline* seconds (twice the patience). Never raises for what the director does."""
+    deadline = deadline or 2 * shell.patience
     started = asyncio.get_running_loop().time()
     results = await asyncio.gather(
         run(shell, director, iproute.list_addresses(), deadline=deadline),
@@ -92,9 +92,9 @@ def _read(parse: Callable[[str], T], text: str | None, problems: list[str]) -> T
         return None
 
 
-async def observe_all(shell: RemoteShell, cluster: Cluster, *, deadline: float = PATIENCE) -> tuple[Observed, ...]:
+async def observe_all(shell: RemoteShell, cluster: Cluster) -> tuple[Observed, ...]:
     """Every director of *cluster*, asked side by side, in the fleet's order."""
-    return tuple(await asyncio.gather(*(observe(shell, d, deadline=deadline) for d in cluster.directors)))
+    return tuple(await asyncio.gather(*(observe(shell, d) for d in cluster.directors)))
 
 
 def views_of(observed: tuple[Observed, ...]) -> tuple[View, ...]:
@@ -104,27 +104,21 @@ def views_of(observed: tuple[Observed, ...]) -> tuple[View, ...]:
     )
 
 
-async def take_roll_call(
-    shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str, *, deadlines: Sequence[float] = (2.5, 4.0)
-) -> RollCallTaken:
+async def take_roll_call(shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str) -> RollCallTaken:
     """Ask every director of *cluster* who holds what, and why (*reason*) it is asked.
 
-    One that does not answer in time is asked again, over a new connection and with more patience (*deadlines*, s):
-    being slow once is not being lost.
+    One that does not answer in time is asked again, over a new connection and with twice the patience: being slow once is not being lost.
     """
     asked_at = clock.now()
-    observed = await asyncio.gather(*(_observe_patiently(shell, d, deadlines) for d in cluster.directors))
+    observed = await asyncio.gather(*(_observe_patiently(shell, d) for d in cluster.directors))
     return RollCallTaken(
         cluster=cluster.name, reason=reason, asked_at=asked_at, answers=tuple(answer_of(o, cluster) for o in observed)
     )
 
 
-async def _observe_patiently(shell: RemoteShell, director: Director, deadlines: Sequence[float]) -> Observed:
-    for deadline in deadlines:
-        observed = await observe(shell, director, deadline=deadline)
-        if observed.reachable:
-            break
-    return observed
+async def _observe_patiently(shell: RemoteShell, director: Director) -> Observed:
+    observed = await observe(shell, director, deadline=shell.patience)
+    return observed if observed.reachable else await observe(shell, director)
 
 
 def answer_of(observed: Observed, cluster: Cluster) -> RollCallAnswer:

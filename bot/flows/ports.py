@@ -105,6 +105,11 @@ class OutcomeUnknown(ShellError):
 class RemoteShell(Protocol):
     """Runs argv lists on directors over SSH."""
 
+    @property
+    def patience(self) -> float:
+        """How many seconds a director may take to answer a question before it is asked again, for twice as long."""
+        ...
+
     async def run(
         self, director: Director, argv: Sequence[str], *, deadline: float = 10.0, sudo: bool = False
     ) -> CommandResult:

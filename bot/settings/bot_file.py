@@ -152,14 +152,11 @@ def _ssh(reader: Reader, shape: BotSshShape, fleet: Fleet, base: Path) -> SshSet
         reader.report(
             ("ssh", "identity"), f"there is no file {identity}", "a private key's path, or null for the agent"
         )
-    if shape.connect_timeout > shape.command_timeout:
-        what = "longer than command_timeout, which includes the connecting"
-        reader.report(("ssh", "connect_timeout"), what, f"at most {shape.command_timeout:g}")
     return SshSettings(
         known_hosts=known_hosts,
         identity=identity,
         connect_timeout_s=shape.connect_timeout,
-        command_timeout_s=shape.command_timeout,
+        patience_s=shape.patience,
         per_director=shape.per_director,
     )
 

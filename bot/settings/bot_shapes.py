@@ -81,7 +81,7 @@ class SshShape(Shape):
     known_hosts: Text = Field(default="known_hosts", examples=["known_hosts"])
     identity: Text | None = None
     connect_timeout: Annotated[float, seconds(0.1, 300, "3s")] = 3.0
-    command_timeout: Annotated[float, seconds(0.5, 600, "10s")] = 10.0
+    patience: Annotated[float, seconds(0.5, 60, "3s")] = 3.0
     per_director: Annotated[int, whole(1, 9, 4)] = 4
 
 

@@ -73,12 +73,15 @@ class WebhookSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshSettings:
-    """How directors' shells are reached. Timeouts are seconds; ``identity`` None means the ssh agent."""
+    """How directors' shells are reached. ``identity`` None means the ssh agent.
+
+    ``patience_s``: how long a director may take to answer before it is asked again, with twice the patience.
+    """
 
     known_hosts: Path
     identity: Path | None
     connect_timeout_s: float
-    command_timeout_s: float
+    patience_s: float
     per_director: int
 
 

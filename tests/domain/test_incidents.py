@@ -97,11 +97,11 @@ def test_a_dead_director_that_returns_closes_everything() -> None:
     assert headline(incident) == "VI_1: sv1 is MASTER again"
 
 
-def test_no_failover_is_told_before_a_roll_call_or_eight_seconds() -> None:
+def test_no_failover_is_told_before_a_roll_call_or_five_seconds() -> None:
     pen = Pen().all_well(0).says(100, "sv2", VrrpState.MASTER)
     (incident,) = told(pen.lines)
-    assert not incident.due(NOON + timedelta(seconds=107.9))
-    assert incident.due(NOON + timedelta(seconds=108))
+    assert not incident.due(NOON + timedelta(seconds=104.9))
+    assert incident.due(NOON + timedelta(seconds=105))
 
 
 def test_a_brief_false_master_at_boot_is_withdrawn() -> None:

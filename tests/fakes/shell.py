@@ -112,6 +112,7 @@ class FakeShell:
 
     def __init__(self, hosts: Mapping[str, FakeHost]) -> None:
         self.hosts = dict(hosts)
+        self.patience = 0.1
         self.programs: dict[str, Program] = {"ipvsadm": ipvsadm, "systemctl": systemctl, "ip": ip}
         self._locks: dict[str, asyncio.Lock] = {}
 

@@ -332,6 +332,7 @@ class FusedShell:
 
     def __init__(self, shell: FakeShell, fuse: Fuse) -> None:
         self._shell, self._fuse = shell, fuse
+        self.patience = shell.patience
 
     async def run(
         self, director: Director, argv: Sequence[str], *, deadline: float = 10.0, sudo: bool = False

@@ -85,7 +85,8 @@ class FabricShell:
     ``per_director`` bounds the commands side by side on one director; it must stay below sshd's MaxSessions (10).
     """
 
-    def __init__(self, login: SshLogin, *, per_director: int = 4) -> None:
+    def __init__(self, login: SshLogin, *, per_director: int = 4, patience: float = 3.0) -> None:
+        self.patience = patience
         self._login = login
         self._per_director = per_director
         self._lanes: dict[tuple[Address, SshAccess], Lane] = {}
