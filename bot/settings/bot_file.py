@@ -46,13 +46,8 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     working directory. Raises SettingsError with every problem in all three.
     """
     reader = Reader(read_document(path))
-    shape = reader.fit(BotShape, ())
+    shape = reader.fit(BotShape, ()) or BotShape()
     environment = Environment(environ)
-    if shape is None:
-        # Without the file's outline nothing says which secrets are needed; the fleet can still be read.
-        name = reader.at(("fleet",))
-        _, found = _fleet(reader, path.parent / (name if isinstance(name, str) and name else "fleet.yaml"))
-        raise SettingsError([*in_order(path, reader.problems), *found])
     fleet, of_fleet = _fleet(reader, path.parent / shape.fleet)
     settings = Settings(
         fleet=fleet,
@@ -107,7 +102,7 @@ def _slack(reader: Reader, shape: SlackShape, fleet: Fleet, environment: Environ
             reader.unknown(("slack", "channels", name), name, "cluster", names, at_key=True)
     written = reader.at(("slack", "channels"))
     for name in names:
-        if isinstance(written, dict) and name not in written:
+        if written is None or (isinstance(written, dict) and name not in written):
             what = f"the cluster {name} has no channel: its alerts would go nowhere"
             reader.report(("slack", "channels"), what, f'`{name}: "#lvs-{name}"`')
     socket = shape.mode is SlackMode.SOCKET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Annotated
 
 from pydantic import Field
@@ -34,7 +35,7 @@ class SlackShape(Shape):
 
     mode: Annotated[SlackMode, word(SlackMode)] = SlackMode.SOCKET
     command: Annotated[str, matching(r"/[a-z0-9_-]{1,31}", "a slash command", "/lvs")] = "/lvs"
-    channels: dict[str, Channel] = Field(examples=['{site: "#lvs-site"}'])
+    channels: dict[str, Channel] = Field(default={}, examples=['{site: "#lvs-site"}'])
     base_url: WebBase | None = None
 
 
@@ -62,8 +63,8 @@ class StorageShape(Shape):
 class ListenShape(Shape):
     """Where the HTTP server listens."""
 
-    host: AnyAddress = Field(examples=["127.0.0.1"])
-    port: Port = Field(examples=["8780"])
+    host: AnyAddress = Field(default=IPv4Address("127.0.0.1"), examples=["127.0.0.1"])
+    port: Port = Field(default=8780, examples=["8780"])
 
 
 class WebhookShape(Shape):
@@ -95,13 +96,13 @@ class IntervalsShape(Shape):
 
 
 class BotShape(Shape):
-    """The whole file."""
+    """The whole file. Every key has a default, so that one slip does not hide the next."""
 
     fleet: Text = Field(default="fleet.yaml", examples=["fleet.yaml"])
-    slack: SlackShape = Field(examples=['{mode: socket, channels: {site: "#lvs-site"}}'])
+    slack: SlackShape = Field(default=SlackShape(), examples=['{mode: socket, channels: {site: "#lvs-site"}}'])
     roles: RolesShape = Field(default=RolesShape(), examples=["{operator: {users: [U0ALICE]}}"])
     storage: StorageShape = Field(default=StorageShape(), examples=["{url: sqlite:///var/lvsbot.db}"])
-    listen: ListenShape = Field(examples=["{host: 127.0.0.1, port: 8780}"])
+    listen: ListenShape = Field(default=ListenShape(), examples=["{host: 127.0.0.1, port: 8780}"])
     webhook: WebhookShape = Field(default=WebhookShape(), examples=["{path: /events/keepalived}"])
     ssh: SshShape = Field(default=SshShape(), examples=["{known_hosts: known_hosts}"])
     intervals: IntervalsShape = Field(default=IntervalsShape(), examples=["{heartbeat: 5s}"])

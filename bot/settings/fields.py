@@ -16,8 +16,8 @@ from pydantic_core import PydanticCustomError
 from bot.domain.fleet import Address, Interface, Network
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|kB|MB)?")
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d|w)?")
+_SIZE = re.compile(r"([0-9]{1,18})\s*(B|KiB|MiB|GiB|kB|MB)?")
 _SECONDS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kB": 1000, "MB": 1000**2}
 _SECRET_LOOKING = re.compile(r"xox|xapp|://[^/]*@", re.IGNORECASE)
