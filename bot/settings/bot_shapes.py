@@ -25,7 +25,10 @@ from bot.settings.fields import (
 from bot.settings.reader import Shape
 from bot.settings.values import SlackMode
 
-Channel = Annotated[str, matching(r"#[^\s#,]{1,80}|[CG][A-Z0-9]{2,}", "a channel's id or #name", '"#lvs-site"')]
+Channel = Annotated[
+    str,
+    matching(r"#[^\s#,]{1,80}|[CG][A-Z0-9]{2,}", "a channel's id or #name", '"#lvs-site" (a bare # begins a comment)'),
+]
 User = Annotated[str, matching(r"[UW][A-Z0-9]{2,}", "a Slack user id", "U0ALICE")]
 UserGroup = Annotated[str, matching(r"S[A-Z0-9]{2,}", "a Slack user group id", "S0OPS")]
 

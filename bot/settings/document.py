@@ -162,7 +162,9 @@ class _Walk:
             raise _fatal(
                 self.document, node.start_mark, "aliases (*name) multiply into too many values", "plain values"
             )
-        self.document.values.setdefault(key, _place(node.start_mark))
+        # A value that is not there has the place of whatever comes next: its key's is meant.
+        if node.start_mark != node.end_mark or key not in self.document.keys:
+            self.document.values.setdefault(key, _place(node.start_mark))
         if isinstance(node, ScalarNode):
             return _scalar(node)
         if id(node) in self._open:

@@ -30,6 +30,8 @@ def wrong(what: str, instead: str) -> PydanticCustomError:
 
 def show(value: object) -> str:
     """*value* as an error may quote it: short, and never one that looks like a secret."""
+    if value is None:
+        return "nothing"
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):

@@ -107,12 +107,17 @@ class Rules:
             at = (*self.key, "vrrp_instances", name)
             router = f"{instance.interface} {instance.virtual_router_id}"
             _once(self.reader, ids, router, (*at, "virtual_router_id"), "virtual_router_id", at_key=False)
-            if not instance.virtual_addresses:
+            if not instance.virtual_addresses and self._complete(name, instance):
                 self.reader.report((*at, "virtual_addresses"), "there is none", "at least one: [10.100.5.11/21]")
             for index, vip in enumerate(instance.virtual_addresses):
                 where = (*at, "virtual_addresses", index)
                 _once(self.reader, addresses, str(vip.ip), where, "address", at_key=False)
             self._priorities((*at, "priorities"), instance.priorities)
+
+    def _complete(self, name: str, instance: VrrpShape) -> bool:
+        """Whether all of the instance's virtual addresses could be read."""
+        written = self.reader.at((*self.key, "vrrp_instances", name, "virtual_addresses"))
+        return isinstance(written, list) and len(written) == len(instance.virtual_addresses)
 
     def _own_addresses(self) -> dict[str, Key]:
         hosts: tuple[tuple[str, Mapping[str, DirectorShape | RealServerShape | None]], ...] = (
@@ -166,8 +171,8 @@ class Rules:
         return self.reader.at((*at, name)) is not None
 
     def _carried(self, at: Key, service: ServiceShape) -> None:
-        if None in self.instances.values():
-            return  # an instance that could not be read may well carry it
+        if not all(instance and self._complete(name, instance) for name, instance in self.instances.items()):
+            return  # an instance that could not be read, or not all of it, may well carry it
         carrier = self.carrier(service)
         chosen = service.vrrp_instance
         if carrier is None:

@@ -25,9 +25,9 @@ def expand(
     if shape.vip is not None:
         at = (*key, "vip")
         address = shape.vip.address or service.address
-        if address is None:
+        if address is None and service.fwmark is not None:
             reader.report(at, "a firewall mark has no address to probe", "`address:` of the VIP, in this probe")
-        elif asks := _question(reader, at, shape.vip, service, service.port):
+        elif address is not None and (asks := _question(reader, at, shape.vip, service, service.port)):
             yield Probe(
                 name=f"vip:{service.name}",
                 cluster=cluster,
@@ -82,7 +82,8 @@ def _question(
         reader.report((*key, kind.value), f"a {kind} probe cannot ask a {spoken} service", instead, at_key=True)
         return None
     if kind is not ProbeKind.ICMP and not (shape.port or port):
-        reader.report(key, "it is not known which port to probe", "`port:` in this probe or in the service")
+        if service.fwmark is not None:  # the missing port of any other service has been reported there
+            reader.report(key, "it is not known which port to probe", "`port:` in this probe")
         return None
     if shape.timeout > AT_ONCE * shape.every:
         reader.report(

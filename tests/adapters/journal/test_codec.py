@@ -97,7 +97,7 @@ def test_a_record_without_a_field_that_has_a_default_now_is_read() -> None:
         ),
         (
             "OperationDenied",
-            '{"operation": null, "request": "", "reason": "", "by": {"id": "1", "name": "n", "via": "slack", "badge": 7}}',
+            '{"operation": null, "request": "", "reason": "", "by": {"id": "", "name": "", "via": "slack", "badge": 7}}',
             "fields that this version does not know (by.badge)",
         ),
         ("BotStarted", '{"version": "1"}', "runner: "),
