@@ -54,13 +54,30 @@ class LabPanel:
         inside = self._lab.site.inside(name).name
         running = view.state is HostState.RUNNING
         nginx = {True: "nginx runs", False: "nginx is stopped", None: "not asked yet"}[view.nginx]
+        well = running and view.keepalived is not False
         rows: list[PanelItem] = [
-            {"id": f"{name}:state", "label": name, "kind": "state", "detail": view.words, "group": name}
+            {
+                "id": f"{name}:state",
+                "label": "host",
+                "kind": "state",
+                "detail": view.words,
+                "group": name,
+                "danger": not well,
+            }
         ]
         if running:
             verb = "stop" if view.keepalived is not False else "start"
             rows.append(self._button(name, f"{verb}-keepalived", f"{verb.capitalize()} keepalived on {name}"))
-            rows.append({"id": f"{inside}:state", "label": inside, "kind": "state", "detail": nginx, "group": inside})
+            rows.append(
+                {
+                    "id": f"{inside}:state",
+                    "label": "web server",
+                    "kind": "state",
+                    "detail": nginx,
+                    "danger": view.nginx is False,
+                    "group": inside,
+                }
+            )
             verb = "stop" if view.nginx is not False else "start"
             rows.append(
                 {**self._button(name, f"{verb}-nginx", f"{verb.capitalize()} nginx in {inside}"), "group": inside}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from bot.domain.events import OutageMeasured
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.views.blocks import Block, context, limited, section
@@ -29,12 +31,17 @@ def incident_message(incident: Incident) -> SlackMessage:
     facts = _facts(incident)
     if facts:
         blocks.append(section("\n".join(f"• {escape(fact)}" for fact in facts)))
-    when = f"since {slack_time(incident.moved_at or incident.opened_at)}"
+    when = f"since {slack_time(_began(incident))}"
     if incident.resolved_at:
-        lasted = span((incident.resolved_at - incident.opened_at).total_seconds())
+        lasted = span((incident.resolved_at - _began(incident)).total_seconds())
         when += f" · over at {slack_time(incident.resolved_at)} after {lasted}"
     blocks.append(context(f"incident {incident.id} · {escape(incident.cluster)} · {when}"))
     return SlackMessage(text=cut(f"{icon} {title}", 3000), blocks=limited(blocks))
+
+
+def _began(incident: Incident) -> datetime:
+    """When users could first have felt it: the first failed probe, if there was one before it was noticed."""
+    return min((incident.opened_at, *(o.first_bad_at for o in incident.outages)))
 
 
 def resolution_message(incident: Incident) -> SlackMessage:
@@ -58,7 +65,7 @@ def headline(incident: Incident) -> str:
             return f"{incident.subject}: split brain {'is over' if over else f'— {holders} hold the address'}"
         case Kind.VIP_UNREACHABLE:
             if over:
-                took = _outages(incident, incident.outages)
+                took = _outages(incident.outages)
                 return f"{incident.subject}: the VIP answers again" + (
                     f", it was unreachable for {took}" if took else ""
                 )
@@ -109,10 +116,10 @@ def _failover_facts(incident: Incident) -> list[str]:
     if incident.resolved_at or incident.returned_at:
         why = WHY[incident.cause].format(old=incident.old_master, new=_taker(incident))
         facts.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
-    took = _outages(incident, tuple(o for o in incident.outages if not _at_return(incident, o)))
+    took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
     facts.append(f"VIP unreachable for {took}" if took else _no_outage(incident))
     if incident.returned_at:
-        back = _outages(incident, tuple(o for o in incident.outages if _at_return(incident, o)))
+        back = _outages(tuple(o for o in incident.outages if _at_return(incident, o)))
         facts.append(f"on the way back: {f'unreachable for {back}' if back else 'no probe failed'}")
     if incident.lost and not incident.resolved_at:
         facts.append(f"{incident.lost} does not answer: there is no second director until it is back")
@@ -144,12 +151,9 @@ def _no_outage(incident: Incident) -> str:
     return "no probe of the VIP failed"
 
 
-def _outages(incident: Incident, outages: tuple[OutageMeasured, ...]) -> str:
-    """The longest outage as the probes of one service measured it, and which service that was."""
-    if not outages:
-        return ""
-    worst = max(outages, key=lambda o: o.first_good_at - o.first_bad_at)
-    return f"{outage(worst)} by {worst.service}"
+def _outages(outages: tuple[OutageMeasured, ...]) -> str:
+    """How long the VIP was unreachable, as the probes of all its services together bound it; empty for no outage."""
+    return outage(*outages) if outages else ""
 
 
 def _icon(incident: Incident) -> str:

@@ -64,11 +64,20 @@ def person(actor: Actor) -> str:
     return f"<@{actor.id}>" if actor.via is Via.SLACK else f"{escape(actor.name)} (terminal)"
 
 
-def outage(measured: OutageMeasured) -> str:
-    """How long probes could not reach a target, and how exactly that is known."""
-    least = (measured.last_bad_at - measured.first_bad_at).total_seconds()
-    if measured.last_good_at is None:
-        return f"at least {span(least)} ({plural(measured.failed, 'failed probe')})"
-    most = (measured.first_good_at - measured.last_good_at).total_seconds()
-    middle, off = (least + most) / 2, (most - least) / 2
-    return f"{span(middle)} ± {span(off)} ({plural(measured.failed, 'failed probe')})"
+def outage(*measured: OutageMeasured) -> str:
+    """How long a target could not be reached, and how exactly that is known.
+
+    Several measurements of one outage (the services of one VIP) bound it more closely together than any does alone.
+    Where they contradict each other they were not one outage: then the longest is told.
+    """
+    failed = sum(m.failed for m in measured)
+    probes = plural(failed, "failed probe")
+    good_before = [m.last_good_at for m in measured if m.last_good_at is not None]
+    least = (max(m.last_bad_at for m in measured) - min(m.first_bad_at for m in measured)).total_seconds()
+    if not good_before:
+        return f"at least {span(least)} ({probes})"
+    most = (min(m.first_good_at for m in measured) - max(good_before)).total_seconds()
+    if most < least:
+        longest = max(measured, key=lambda m: m.first_good_at - m.first_bad_at)
+        return f"up to {span((longest.first_good_at - longest.first_bad_at).total_seconds())} ({probes})"
+    return f"{span((least + most) / 2)} ± {span((most - least) / 2)} ({probes})"
