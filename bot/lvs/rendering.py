@@ -74,6 +74,7 @@ def render_director(
     *auth_passes* maps the name of a VRRP instance to its PASS password (keepalived.conf(5): 1 to 8 characters count).
     Raises CannotRender.
     """
+    _check_ports(cluster)
     values = {
         "cluster": cluster,
         "director": director,
@@ -115,6 +116,17 @@ def _agent_config(director: Director, agent: AgentTarget) -> RenderedFile:
     }
     content = json.dumps(config, indent=2) + "\n"
     return RenderedFile(path="/etc/lvs-agent.json", mode=0o644, owner="root", content=content)
+
+
+def _check_ports(cluster: Cluster) -> None:
+    """Only masquerading can change a port; keepalived would silently correct the others (its check_data.c)."""
+    for service in cluster.services:
+        for member in service.members:
+            if service.forwarding is not Forwarding.MASQUERADING and member.port != (service.port or 0):
+                raise CannotRender(
+                    f"virtual service {service.name}, real server {member.real_server}: {service.forwarding} cannot "
+                    f"change the port to {member.port}: write port {service.port or 0}, or use masquerading"
+                )
 
 
 def _password(instance: VrrpInstance, auth_passes: Mapping[str, str]) -> str:

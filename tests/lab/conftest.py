@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """The lab of this test run, in whatever state the last test left it."""
-    lab = Lab("test", fleet=load_fleet(FLEET), fleet_file=FLEET)
+    lab = Lab(os.environ.get("LVSBOT_TEST_LAB", "test"), fleet=load_fleet(FLEET), fleet_file=FLEET)
     lab.down()
     lab.up()
     yield lab

@@ -12,7 +12,7 @@ import pytest
 from bot.domain.fleet import Fleet
 from bot.local.lab.errors import LabError, LabIsDown, LabIsUp
 from bot.local.lab.lab import HostState, Lab
-from bot.settings import load_fleet
+from bot.settings import check, load_fleet
 from tests.lab.client import (
     EVERYBODY,
     VIP,
@@ -151,3 +151,10 @@ def running_guests(prefix: str) -> list[str]:
             continue
         found += [word for word in words if word.startswith(prefix)]
     return found
+
+
+def test_a_bots_settings_for_the_lab_have_no_problem(site: Lab, tmp_path: Path) -> None:
+    path = site.write_bot_config(tmp_path)
+    tokens = {"SLACK_BOT_TOKEN": "xoxb-1-a", "SLACK_APP_TOKEN": "xapp-1-a"}
+    report = check(path, {**site.bot_environment(), **tokens})
+    assert report.exit_code == 0, report.text()

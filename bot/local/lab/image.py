@@ -13,13 +13,14 @@ from pathlib import Path
 from bot.local.lab.commands import run
 from bot.local.lab.cpio import Member, archive
 from bot.local.lab.errors import LabError
-from bot.local.lab.places import Progress, alone, cache_root
+from bot.local.lab.places import Progress, alone, cache_root, forget
 
 RELEASE = "bookworm"
 KERNEL = "linux-image-cloud-amd64"
 BOT_UID = 900
 AGENT_UID = 901
 DISK_SIZE = "512M"
+KEPT = 2  # images: each is some 140 MB
 
 GUEST_PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "procps", "kmod", "sudo", "openssh-server", "python3"),
@@ -114,6 +115,7 @@ def ensure_image(progress: Progress) -> Image:
             try:
                 _build(work, progress)
                 work.rename(image.home)
+                forget(image.home.parent, keep=KEPT)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     return image

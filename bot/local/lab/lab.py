@@ -29,6 +29,7 @@ from bot.local.lab.savedstate import saved_state
 from bot.local.lab.seed import mac, seed
 from bot.local.lab.settling import settle, vip_answers
 from bot.local.lab.site import Site, site_of
+from bot.settings import secret_variable
 
 LAB_PASSWORD = "lab-7890"  # noqa: S105 - VRRP's password in the lab, where nobody else is
 OPS = "ops"
@@ -178,9 +179,8 @@ class Lab:
 
     def bot_environment(self) -> dict[str, str]:
         """The environment variables with the secrets that a bot for this lab needs."""
-        secrets = self._keys().secrets
         return {
-            **{f"LVSBOT_SECRET_{name.upper().replace('-', '_')}": secret for name, secret in secrets.items()},
+            **{secret_variable(name): secret for name, secret in self._keys().secrets.items()},
             **{
                 v.auth_pass_env: self._passwords()[v.name]
                 for v in self.site.cluster.vrrp_instances

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,3 +72,12 @@ def alone(path: Path, progress: Progress = silent) -> Iterator[None]:
             progress(f"waiting for another process that is at the same (lock: {path})")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def forget(home: Path, *, keep: int) -> None:
+    """Delete all but the *keep* newest directories in *home*; one that a running lab resumes from stays too."""
+    in_use = {link.resolve() for link in RUN_ROOT.glob("*/saved")}
+    whole = [path for path in home.iterdir() if not path.suffix]
+    for path in sorted(whole, key=lambda path: path.stat().st_mtime)[:-keep]:
+        if path.resolve() not in in_use:
+            shutil.rmtree(path)

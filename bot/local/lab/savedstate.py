@@ -12,10 +12,11 @@ from pathlib import Path
 
 from bot.local.lab.commands import run
 from bot.local.lab.image import Image
-from bot.local.lab.places import Progress, alone, cache_root
+from bot.local.lab.places import Progress, alone, cache_root, forget
 from bot.local.lab.qemu import KERNEL_ARGUMENTS, MEMORY, accelerator
 from bot.local.lab.seed import seed_key
 
+KEPT = 3  # states: each is some 350 MB, and a changed agent or fleet makes a new one
 FORMAT = 1  # counted up when QEMU's arguments change: a resume needs the very same ones
 
 
@@ -39,6 +40,7 @@ class SavedState:
         try:
             yield part
             part.rename(self.home)
+            forget(self.home.parent, keep=KEPT)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 

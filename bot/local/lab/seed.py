@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bot.domain.fleet import Director
+from bot.domain.fleet import Director, RealServer
 from bot.local.lab.cpio import Member, archive
 from bot.local.lab.image import AGENT_UID, BOT_UID
 from bot.local.lab.keys import Keys
@@ -78,7 +78,7 @@ def _lab_files(site: Site, director: Director, keys: Keys) -> Iterator[RenderedF
     units = "/etc/systemd/system"
     in_container = f"[Unit]\nAfter=lab-network.service\n[Service]\nNetworkNamespacePath=/run/netns/{server.name}\n"
     yield file("/etc/hostname", f"{director.name}\n")
-    things = (*site.cluster.directors, *site.cluster.real_servers)
+    things: tuple[Director | RealServer, ...] = (*site.cluster.directors, *site.cluster.real_servers)
     # Without its own name in it, sudo waits for a name server on each command.
     yield file("/etc/hosts", "".join(["127.0.0.1 localhost\n", *(f"{t.address} {t.name}\n" for t in things)]))
     yield file("/etc/machine-id", f"{machine_id}\n", 0o444)

@@ -1,0 +1,93 @@
+"""What keepalived says on a director arrives, signed, where the bot listens: through every reload, and in order."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bot.local.lab.lab import Lab
+from bot.local.lab.site import WEBHOOK_PORT
+from bot.settings import secret_variable
+from tests.lab.client import eventually, said
+
+
+class Heard:
+    """The lines of properly signed posts, by director, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, list[str]] = {}
+
+    def of(self, director: str) -> list[str]:
+        """What *director* has said so far."""
+        return list(self.lines.get(director, ()))
+
+
+@contextmanager
+def listening(lab: Lab) -> Iterator[Heard]:
+    """A server where the agents report, for as long as the block lasts."""
+    secrets = lab.bot_environment()
+    heard = Heard()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            director = self.headers["X-LVS-Director"]
+            signed = self.headers["X-LVS-Timestamp"].encode() + b"." + body
+            secret = secrets[secret_variable(director)].encode()
+            assert self.headers["X-LVS-Signature"] == "v1=" + hmac.new(secret, signed, hashlib.sha256).hexdigest()
+            records = json.loads(body).get("records", [])
+            heard.lines.setdefault(director, []).extend(record["line"] for record in records)
+            self.send_response(202)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads an access log here."""
+
+    address = ("", WEBHOOK_PORT)
+    with http.server.ThreadingHTTPServer(address, Handler, bind_and_activate=False) as server:
+        server.socket.close()
+        server.socket = lab.socket_in_ops(str(lab.site.ops), WEBHOOK_PORT)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield heard
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_failover_is_told_by_both_directors(site: Lab) -> None:
+    with listening(site) as heard:
+        said(site, "sv1", "systemctl", "stop", "keepalived")
+        eventually(lambda: 'INSTANCE "VI_1" STOP 100' in heard.of("sv1"))
+        eventually(lambda: 'INSTANCE "VI_1" MASTER 90' in heard.of("sv2"))
+        said(site, "sv1", "systemctl", "start", "keepalived")
+        eventually(lambda: 'INSTANCE "VI_1" MASTER 100' in heard.of("sv1"))
+        eventually(lambda: 'INSTANCE "VI_1" BACKUP 90' in heard.of("sv2"))
+
+
+def test_events_still_arrive_after_two_reloads_and_a_reload_repeats_the_states(site: Lab) -> None:
+    with listening(site) as heard:
+        for count in (1, 2):
+            said(site, "sv2", "systemctl", "reload", "keepalived")
+            eventually(lambda n=count: heard.of("sv2").count('INSTANCE "VI_1" BACKUP 90') >= n)  # type: ignore[misc]
+        said(site, "web1", "systemctl", "stop", "nginx")
+        eventually(lambda: "RS [10.100.0.11]:tcp:80 [10.100.5.11]:tcp:80 DOWN" in heard.of("sv2"))
+
+
+def test_what_happens_while_nobody_listens_arrives_later_in_order(site: Lab) -> None:
+    said(site, "sv1", "systemctl", "stop", "keepalived")
+    said(site, "sv1", "systemctl", "start", "keepalived")
+    with listening(site) as heard:
+        eventually(lambda: 'INSTANCE "VI_1" MASTER 100' in heard.of("sv1"))
+        states = [line for line in heard.of("sv1") if line.startswith("INSTANCE")]
+        assert states[0] == 'INSTANCE "VI_1" STOP 100'
+        assert states[-1] == 'INSTANCE "VI_1" MASTER 100'
