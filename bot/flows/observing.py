@@ -30,7 +30,10 @@ class CommandFailed(Exception):
 async def run(
     shell: RemoteShell, director: Director, argv: Sequence[str], *, sudo: bool = False, deadline: float | None = None
 ) -> str:
-    """What *argv* printed on *director*, within *deadline* seconds (twice the patience). Raises ShellError, and CommandFailed for an exit status other than 0."""
+    """What *argv* printed on *director*, within *deadline* seconds (twice the patience).
+
+    Raises ShellError, and CommandFailed for an exit status other than 0.
+    """
     result = await shell.run(director, argv, sudo=sudo, deadline=deadline or 2 * shell.patience)
     if result.exit_status != 0:
         raise CommandFailed(result)
@@ -43,7 +46,10 @@ async def read_table(shell: RemoteShell, director: Director) -> IpvsTable:
 
 
 async def observe(shell: RemoteShell, director: Director, *, deadline: float | None = None) -> Observed:
-    """Everything that is asked of one director, in one go, within *deadline* seconds (twice the patience). Never raises for what the director does."""
+    """Everything that is asked of one director, in one go, within *deadline* seconds (twice the patience).
+
+    Never raises for what the director does.
+    """
     deadline = deadline or 2 * shell.patience
     started = asyncio.get_running_loop().time()
     results = await asyncio.gather(
@@ -107,7 +113,8 @@ def views_of(observed: tuple[Observed, ...]) -> tuple[View, ...]:
 async def take_roll_call(shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str) -> RollCallTaken:
     """Ask every director of *cluster* who holds what, and why (*reason*) it is asked.
 
-    One that does not answer in time is asked again, over a new connection and with twice the patience: being slow once is not being lost.
+    One that does not answer in time is asked again, over a new connection and with twice the patience: being slow
+    once is not being lost.
     """
     asked_at = clock.now()
     observed = await asyncio.gather(*(_observe_patiently(shell, d) for d in cluster.directors))

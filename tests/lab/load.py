@@ -1,0 +1,54 @@
+"""A steady load of new connections through the VIP, from inside ``ops``: one line of JSON a request, until SIGTERM.
+
+Run as ``python -m tests.lab.load ADDRESS RATE SECONDS``: RATE requests a second, SECONDS at the most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+
+PATIENCE = 10.0
+REQUEST = b"GET / HTTP/1.0\r\nHost: www.site.test\r\n\r\n"
+
+
+async def ask(address: str) -> dict[str, object]:
+    """One request on a connection of its own: when it began, who answered, or what went wrong."""
+    began = time.time()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection(address, 80)
+            writer.write(REQUEST)
+            answer = await reader.read()
+            writer.close()
+    except (OSError, TimeoutError) as error:
+        return {"at": began, "server": None, "error": f"{type(error).__name__}: {error}"}
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        return {"at": began, "server": None, "error": head.decode(errors="replace").partition("\r\n")[0] or "empty"}
+    return {"at": began, "server": body.decode().strip(), "error": None}
+
+
+async def main(address: str, rate: float, seconds: float) -> None:
+    """Ask until told to stop; every request that was begun is waited for and told."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    end = time.monotonic() + seconds
+    asked: set[asyncio.Task[None]] = set()
+
+    async def tell() -> None:
+        print(json.dumps(await ask(address)), flush=True)
+
+    while not stop.is_set() and time.monotonic() < end:
+        task = asyncio.create_task(tell())
+        asked.add(task)
+        task.add_done_callback(asked.discard)
+        await asyncio.sleep(1 / rate)
+    await asyncio.gather(*asked)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3])))
