@@ -1,4 +1,4 @@
-"""The commands of the program: run, check, demo, lab, and the operators' commands for when Slack is down."""
+"""The commands of the program: run, check, render, demo, lab, and the operators' own for when Slack is down."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
 import typer
@@ -79,6 +79,41 @@ def check(
     report = check_settings(config, os.environ)
     typer.echo(report.json() if as_json else report.text(), err=not as_json and report.exit_code != 0)
     raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def render(
+    director: Annotated[str, typer.Argument(help="A director of the fleet file, for example sv1.")],
+    fleet: Annotated[Path, typer.Option(help="The fleet file.")] = Path("config/fleet.yaml"),
+    webhook: Annotated[
+        str | None, typer.Option(help="The bot's webhook, as this director reaches it; left out: no file of the agent.")
+    ] = None,
+    firewall: Annotated[
+        Literal["firewalld", "iptables"],
+        typer.Option(help="What keeps the SNAT rule: firewalld's direct rules, or a unit that calls iptables."),
+    ] = "firewalld",
+    out: Annotated[
+        Path | None, typer.Option(help="Write below this directory; left out: print, passwords masked.")
+    ] = None,
+) -> None:
+    """What belongs on a director: keepalived.conf, sysctls, modules, SNAT rule, sudoers, and the agent.
+
+    Nothing is sent anywhere. With --out the VRRP passwords come from the environment variables that the fleet file
+    names, and the files have their modes; all of them belong to root. docs/running.md says how to install them.
+    """
+    from bot.entrypoints.rendering import files_of, printed, write
+    from bot.lvs.rendering import CannotRender, Firewall
+    from bot.settings import SettingsError, load_fleet
+
+    try:
+        environ = None if out is None else os.environ
+        found = files_of(load_fleet(fleet), director, environ, webhook, Firewall(firewall))
+        lines = list(printed(found) if out is None else write(found, out))
+    except (SettingsError, CannotRender, OSError) as error:
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    for line in lines:
+        typer.echo(line)
 
 
 @lvs.command()
