@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from bot.domain.fleet import CheckKind, Forwarding, ProbeKind, Protocol, SshAccess
-from bot.settings import SettingsError, SlackMode, check, load_fleet, load_settings, secret_variable
+from bot.settings import (
+    SettingsError,
+    SlackMode,
+    bot_shapes,
+    check,
+    fleet_shapes,
+    load_fleet,
+    load_settings,
+    secret_variable,
+)
 from bot.settings.known_hosts import KnownHosts, host_of, jump_host
+from bot.settings.reader import Shape
 from tests.settings_site import ENVIRON, KEY, Site, make_site
 
 
@@ -240,3 +252,12 @@ def test_hosts_are_named_as_known_hosts_names_them() -> None:
     assert jump_host("ops@bastion:2200") == ("bastion", 2200)
     assert jump_host("ops@[2001:db8::1]:2200") == ("2001:db8::1", 2200)
     assert jump_host("ops@[2001:db8::1]") == ("2001:db8::1", 22)
+
+
+@pytest.mark.parametrize(("name", "shapes"), [("bot.yaml", bot_shapes), ("fleet.yaml", fleet_shapes)])
+def test_every_key_that_can_be_written_is_in_the_examples(name: str, shapes: ModuleType, site: Site) -> None:
+    text = site.file(name).read_text()
+    classes = [c for c in vars(shapes).values() if isinstance(c, type) and issubclass(c, Shape)]
+    keys = {key for c in classes for key in c.model_fields}
+    assert len(keys) > 20
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}:", text)] == []

@@ -61,11 +61,13 @@ def tried(site: Site, name: str, text: str) -> None:
 
 def mutate(data: st.DataObject, text: str) -> str:
     """*text* with one part of it taken out, doubled, swapped, cut or replaced by something odd."""
+    words = list(re.finditer(r"[^\s:{}\[\],#]+", text))
+    if not words:
+        return data.draw(ODDITIES)
     lines = text.splitlines(keepends=True)
     number = data.draw(st.integers(0, len(lines) - 1))
     other = data.draw(st.integers(0, len(lines) - 1))
     odd = data.draw(ODDITIES)
-    words = list(re.finditer(r"[^\s:{}\[\],#]+", text))
     word = words[data.draw(st.integers(0, len(words) - 1))]
     ways: list[Callable[[], str]] = [
         lambda: "".join(lines[:number] + lines[number + 1 :]),
@@ -106,8 +108,8 @@ def test_any_bytes_give_problems(site: Site, raw: bytes) -> None:
 
 
 @RELAXED
-@given(environ=st.dictionaries(st.sampled_from([*ENVIRON, "LVSBOT_STORAGE_PASSWORD"]), st.text()))
+@given(environ=st.dictionaries(st.sampled_from([*ENVIRON, "LVSBOT_STORAGE_PASSWORD"]), st.text().map("☃{}".format)))
 def test_any_environment_gives_settings_or_problems_without_its_values(site: Site, environ: dict[str, str]) -> None:
     for problem in check(site.bot, environ).problems:
         assert problem.file == "environment"
-        assert all(len(value) < 12 or value not in str(problem) for value in environ.values())
+        assert "☃" not in str(problem)

@@ -97,8 +97,8 @@ def test_a_record_without_a_field_that_has_a_default_now_is_read() -> None:
         ),
         (
             "OperationDenied",
-            '{"operation": null, "request": "", "reason": "", "by": {"id": "", "name": "", "via": "slack", "badge": 7}}',
-            "fields that this version does not know (by.badge)",
+            '{"operation": null, "request": "", "reason": "", "by": {"id": "", "name": "", "via": "slack", "x": 7}}',
+            "fields that this version does not know (by.x)",
         ),
         ("BotStarted", '{"version": "1"}', "runner: "),
         ("BotStarted", '{"version": 1, "runner": "r"}', "version: Input should be a valid string"),
