@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bot.domain.events import RollCallAnswer, RollCallTaken
-from bot.domain.fleet import Cluster, Director
+from bot.domain.fleet import Cluster, Director, Forwarding
 from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of
 from bot.domain.plans import View
 from bot.flows.ports import Clock, OutcomeUnknown, RemoteShell, ShellError
@@ -103,11 +103,30 @@ async def observe_all(shell: RemoteShell, cluster: Cluster) -> tuple[Observed, .
     return tuple(await asyncio.gather(*(observe(shell, d) for d in cluster.directors)))
 
 
-def views_of(observed: tuple[Observed, ...]) -> tuple[View, ...]:
-    """What a plan needs of *observed*."""
-    return tuple(
-        View(director=o.director, table=o.table, error=None if o.table else o.error or "no table") for o in observed
-    )
+async def observe_to_change(shell: RemoteShell, cluster: Cluster) -> tuple[View, ...]:
+    """What a plan needs of every director: its table with all that an edit would otherwise forget."""
+    return tuple(await asyncio.gather(*(_view(shell, cluster, d) for d in cluster.directors)))
+
+
+async def _view(shell: RemoteShell, cluster: Cluster, director: Director) -> View:
+    seen = await _observe_patiently(shell, director)
+    if seen.table is None:
+        return View(director=director.name, table=None, error=seen.error or "no table")
+    try:
+        return View(director=director.name, table=await read_table_to_change(shell, cluster, director))
+    except (ShellError, CommandFailed, Unreadable) as error:
+        return View(director=director.name, table=None, error=str(error))
+
+
+async def read_table_to_change(shell: RemoteShell, cluster: Cluster, director: Director) -> IpvsTable:
+    """The table with tunnels and thresholds: ``ipvsadm -e`` sets what it is not told back to its default.
+
+    Raises ShellError, CommandFailed, Unreadable.
+    """
+    tunnels = any(service.forwarding is Forwarding.TUNNELLING for service in cluster.services)
+    listing = ipvsadm.list_tunnels() if tunnels else ipvsadm.list_table()
+    table = ipvsadm.parse_table(await run(shell, director, listing, sudo=True))
+    return ipvsadm.parse_thresholds(await run(shell, director, ipvsadm.list_thresholds(), sudo=True), table)
 
 
 async def take_roll_call(shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str) -> RollCallTaken:

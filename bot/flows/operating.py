@@ -33,7 +33,7 @@ from bot.domain.operations import Operation, Phase
 from bot.domain.plans import NothingToDo, Plan, Refusal, plan_drain, plan_restore, still_holds
 from bot.domain.policy import Denied, Roles, decide
 from bot.flows.chronicle import Chronicle
-from bot.flows.observing import CommandFailed, observe_all, read_table, views_of
+from bot.flows.observing import CommandFailed, observe_all, observe_to_change, read_table
 from bot.flows.ports import Clock, Entry, OutcomeUnknown, RemoteShell, ShellError
 from bot.lvs import ipvsadm
 from bot.lvs.errors import Unreadable
@@ -147,7 +147,7 @@ class Operator:
     async def _plan(
         self, kind: OperationKind, cluster: Cluster, server: RealServer, *, forced: bool
     ) -> Plan | Refusal | NothingToDo:
-        views = views_of(await observe_all(self._shell, cluster))
+        views = await observe_to_change(self._shell, cluster)
         situation = self._chronicle.world.situations[cluster.name]
         if kind is OperationKind.DRAIN:
             return plan_drain(cluster, server, views, situation.healthy, set_weight, forced=forced)

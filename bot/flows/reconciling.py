@@ -11,7 +11,7 @@ from bot.domain.fleet import Fleet
 from bot.domain.observed import destination_of
 from bot.domain.operations import Operations
 from bot.flows.chronicle import Chronicle
-from bot.flows.observing import CommandFailed, read_table
+from bot.flows.observing import CommandFailed, read_table, read_table_to_change
 from bot.flows.operating import set_weight
 from bot.flows.ports import Entry, RemoteShell, ShellError
 from bot.lvs.errors import Unreadable
@@ -70,7 +70,8 @@ class Reconciler:
             if not _in_force(self._chronicle.world.operations, cluster_name, name):
                 return
             try:
-                destination = destination_of(await read_table(self._shell, director), service, server)
+                table = await read_table_to_change(self._shell, cluster, director)
+                destination = destination_of(table, service, server)
                 if destination is None or destination.weight == 0:
                     return
                 result = await self._shell.run(director, set_weight(service, destination, 0), sudo=True)

@@ -30,6 +30,10 @@ READS = (
     iptables.list_postrouting(),
 )
 
+# An edit forgets what it is not told: thresholds and a tunnel's kind go along where the destination has them.
+KEPT_BY_AN_EDIT = "( -x [0-9]{1,10} -y [0-9]{1,10})?"
+KEPT_BY_A_TUNNELS_EDIT = "( --tun-type [a-z]{1,8})?( --tun-port [0-9]{1,5})?( --tun-(nocsum|csum|remcsum))?"
+
 
 class Firewall(StrEnum):
     """What keeps the SNAT rule on a director: firewalld's direct rules, or a small unit that calls iptables(8)."""
@@ -154,7 +158,8 @@ def _weight_command(cluster: Cluster, service: VirtualService, member: PoolMembe
     _, *words, weight = ipvsadm.set_weight(key_of(service), destination, member.weight)
     if weight != str(member.weight):
         raise CannotRender(f"virtual service {service.name}: the command that sets a weight must end in the weight")
-    return " ".join([*map(_literally, words), "[0-9]{1,5}"])
+    kept = KEPT_BY_AN_EDIT + (KEPT_BY_A_TUNNELS_EDIT if service.forwarding is Forwarding.TUNNELLING else "")
+    return " ".join([*map(_literally, words), "[0-9]{1,5}"]) + kept
 
 
 def _literally(text: str) -> str:

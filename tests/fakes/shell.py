@@ -30,6 +30,8 @@ class FakeDestination:
     weight: int
     active: int = 0
     inactive: int = 0
+    upper: int = 0
+    lower: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -182,8 +184,10 @@ async def ipvsadm(host: FakeHost, argv: tuple[str, ...]) -> Reply:
     match argv[1:]:
         case ("-Ln",):
             return Reply(stdout=_listing(host))
-        case ("-e", option, service, "-r", destination, forward, "-w", weight):
-            return _edit(host, (option, service), destination, forward, weight)
+        case ("-Ln", "--thresholds"):
+            return Reply(stdout=_thresholds(host))
+        case ("-e", option, service, "-r", destination, forward, "-w", weight, *kept):
+            return _edit(host, (option, service), destination, forward, weight, kept)
         case _:
             return Reply(stderr=f"ipvsadm: the fake does not know {argv[1:]}\n", exit_status=2)
 
@@ -203,7 +207,24 @@ def _listing(host: FakeHost) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _edit(host: FakeHost, key: tuple[str, str], destination: str, forward: str, weight: str) -> Reply:
+def _thresholds(host: FakeHost) -> str:
+    lines = [
+        "IP Virtual Server version 1.2.1 (size=4096)",
+        "Prot LocalAddress:Port            Uthreshold Lthreshold ActiveConn InActConn ",
+        "  -> RemoteAddress:Port",
+    ]
+    for (option, address), service in sorted(host.services.items()):
+        lines.append(f"{PROTOCOL_WORDS[option]:<4} {address} {service.scheduler}")
+        lines += [
+            f"  -> {at:<28} {d.upper:<10} {d.lower:<10} {d.active:<10} {d.inactive:<10}"
+            for at, d in sorted(service.destinations.items())
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _edit(
+    host: FakeHost, key: tuple[str, str], destination: str, forward: str, weight: str, kept: Sequence[str]
+) -> Reply:
     service = host.services.get(key)
     if service is None:
         return Reply(stderr="Service not defined\n", exit_status=255)
@@ -212,6 +233,9 @@ def _edit(host: FakeHost, key: tuple[str, str], destination: str, forward: str, 
         return Reply(stderr="No such destination\n", exit_status=255)
     found.forward = dict(FORWARD_WORDS.values())[forward]
     found.weight = int(weight)
+    # As the kernel does: what an edit does not name goes back to its default.
+    words = dict(zip(kept[::2], kept[1::2], strict=True))
+    found.upper, found.lower = int(words.get("-x", 0)), int(words.get("-y", 0))
     return Reply()
 
 

@@ -130,6 +130,13 @@ async def test_a_drain_leaves_weight_0_everywhere_and_a_restore_gives_the_weight
     assert house.chronicle.world.operations.override("site", "web1") is None
 
 
+async def test_a_drain_keeps_the_thresholds_that_an_edit_would_forget(house: House) -> None:
+    place = house.shell.hosts["sv1"].destination(HTTP, WEB1)
+    place.upper, place.lower = 200, 150
+    await drained(house)
+    assert (place.weight, place.upper, place.lower) == (0, 200, 150)
+
+
 async def test_the_journal_has_who_what_when_before_and_after(house: House) -> None:
     await drained(house)
     lines = [type(r.event).__name__ for r in await house.journal.read()]
