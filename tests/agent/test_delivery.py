@@ -6,7 +6,6 @@ import asyncio
 import signal
 
 from bot.domain.events import AgentLineUnreadable, VrrpState, VrrpStateChanged
-
 from tests.agent.site import Bot, Director, heard, line, until
 
 

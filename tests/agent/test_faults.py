@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+
 from bot.agent.lvs_agent import boot_id
 from bot.domain.events import AgentGap
-
 from tests.agent.site import Bot, Director, heard, line, until
 
 

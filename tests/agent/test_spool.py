@@ -7,10 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from bot.agent.lvs_agent import Record, Spool
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from bot.agent.lvs_agent import Record, Spool
 
 ROOM = 1 << 20
 

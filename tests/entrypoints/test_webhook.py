@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
-from bot.domain.events import AgentGap, AgentLineUnreadable, Recorded, VrrpStateChanged
-from bot.entrypoints.webhook import DirectorAccess, Heartbeat, WebhookSettings, sign, webhook_routes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.domain.events import AgentGap, AgentLineUnreadable, Recorded, VrrpStateChanged
+from bot.entrypoints.webhook import DirectorAccess, Heartbeat, WebhookSettings, sign, webhook_routes
 from tests.agent.site import SECRET, ListJournal, SetClock
 
 PATH = "/events/keepalived"
