@@ -21,6 +21,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.lines: dict[str, list[str]] = {}
+        self.boots: set[str] = set()
 
     def of(self, director: str) -> list[str]:
         """What *director* has said so far."""
@@ -43,6 +44,7 @@ def listening(lab: Lab) -> Iterator[Heard]:
             secret = secrets[secret_variable(director)].encode()
             assert self.headers["X-LVS-Signature"] == "v1=" + hmac.new(secret, signed, hashlib.sha256).hexdigest()
             records = json.loads(body).get("records", [])
+            heard.boots |= {record["boot"] for record in records}
             heard.lines.setdefault(director, []).extend(record["line"] for record in records)
             self.send_response(202)
             self.send_header("Content-Length", "0")
@@ -91,3 +93,15 @@ def test_what_happens_while_nobody_listens_arrives_later_in_order(site: Lab) -> 
         states = [line for line in heard.of("sv1") if line.startswith("INSTANCE")]
         assert states[0] == 'INSTANCE "VI_1" STOP 100'
         assert states[-1] == 'INSTANCE "VI_1" MASTER 100'
+
+
+def test_events_of_two_resumes_of_one_saved_state_are_told_apart(site: Lab) -> None:
+    boots: list[set[str]] = []
+    for _ in range(2):
+        site.fresh()
+        with listening(site) as heard:
+            said(site, "sv2", "systemctl", "reload", "keepalived")
+            eventually(lambda: heard.of("sv2"))
+            boots.append(heard.boots)
+            assert heard.boots == {said(site, "sv2", "cat", "/proc/sys/kernel/random/boot_id").strip()}
+    assert boots[0].isdisjoint(boots[1])

@@ -33,6 +33,7 @@ AuthorizedKeysFile /etc/ssh/authorized_keys/%u
 PrintMotd no
 """
 
+AGENT_START = "[Service]\nExecStart=\nExecStart=/usr/bin/python3 -I /usr/local/sbin/lab-agent\n"
 AFTER_NETWORK = "[Unit]\nAfter=lab-network.service\n"
 
 
@@ -96,6 +97,8 @@ def _lab_files(site: Site, director: Director, keys: Keys) -> Iterator[RenderedF
     yield file("/usr/local/sbin/lab-sleep", _text("bot.local.lab", "guest/sleep.sh"), 0o755)
     yield file("/usr/local/sbin/lvs-agent", _text("bot.agent", "lvs_agent.py"), 0o755)
     yield file(f"{units}/lvs-agent.service", _text("bot.agent", "lvs-agent.service"))
+    yield file(f"{units}/lvs-agent.service.d/lab.conf", AGENT_START)
+    yield file("/usr/local/sbin/lab-agent", _text("bot.local.lab", "guest/agent.py"))
     yield file(AGENT_SECRET_FILE, keys.secrets[director.name] + "\n", 0o400, "lvs-agent")
     yield file("/etc/ssh/sshd_config.d/lab.conf", SSHD)
     yield file("/etc/ssh/ssh_host_ed25519_key", keys.hosts[director.name].read_text(), 0o600)
