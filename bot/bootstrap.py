@@ -218,7 +218,9 @@ class Bot:
         self._announcer.wake()
 
     def _heard(self, heartbeat: Heartbeat) -> None:
-        self._heartbeats.beat(heartbeat.director)
+        # An agent that keepalived has not attached to hears nothing: its heartbeats must not pass for hearing.
+        if heartbeat.attached or not heartbeat.keepalived_running:
+            self._heartbeats.beat(heartbeat.director)
 
     def health(self) -> dict[str, Any]:
         """What /healthz answers. ``ok`` means that the bot can do its work as far as it can tell itself."""

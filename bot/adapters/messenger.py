@@ -1,4 +1,4 @@
-"""Slack's Web API as a Messenger: one HTTP session, retries for limits and server errors, errors told apart."""
+"""Slack's Web API as a Messenger: one HTTP session, limits waited out, errors told apart."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.http_retry.builtin_async_handlers import (
-    AsyncConnectionErrorRetryHandler,
-    AsyncRateLimitErrorRetryHandler,
-    AsyncServerErrorRetryHandler,
-)
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.flows.ports import MessageRef, MessageRefused, MessengerUnavailable
@@ -56,11 +52,9 @@ class SlackMessenger:
                 session=self._session,
                 timeout=self._timeout_s,
             )
-            client.retry_handlers = [
-                AsyncConnectionErrorRetryHandler(max_retry_count=1),
-                AsyncRateLimitErrorRetryHandler(max_retry_count=3),
-                AsyncServerErrorRetryHandler(max_retry_count=1),
-            ]
+            # Only a call that was refused for its rate is surely not carried out. After a broken connection or a
+            # server error a post may stand in the channel: the announcer looks before it posts again.
+            client.retry_handlers = [AsyncRateLimitErrorRetryHandler(max_retry_count=3)]
             self._client = client
         return self._client
 

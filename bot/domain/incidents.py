@@ -79,6 +79,7 @@ class Incident:
     """One story. ``id`` is the sequence of the event that opened it; ``hold_until`` is when it is told at the latest.
 
     ``outages`` are what the probes of the VIP measured during it; ``also_down`` are real servers that went with it.
+    One that is ``withdrawn`` was no story of its own: a mistake, or ``part_of`` the incident with that id.
     """
 
     id: int
@@ -98,6 +99,7 @@ class Incident:
     returned_at: datetime | None = None
     cause: Cause = Cause.UNKNOWN
     lost: str | None = None
+    part_of: int | None = None
     also_down: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
@@ -412,7 +414,7 @@ class _Work:
             if incident.kind is not Kind.REAL_SERVER_DOWN or incident.id == owner.id:
                 continue
             if self._cluster.real_server(incident.subject).host == director:
-                self._put(replace(incident, withdrawn=True), f"part of the loss of {director}")
+                self._put(replace(incident, withdrawn=True, part_of=owner.id), f"part of the loss of {director}")
                 owner = self._put(
                     replace(
                         owner,

@@ -83,12 +83,14 @@ class Announcer:
         projection: Projection,
         *,
         again_s: float = 0.5,
+        away_s: float = 2.0,
     ) -> None:
         self._chronicle = chronicle
         self._messenger = messenger
         self._clock = clock
         self._projection = projection
         self._again_s = again_s
+        self._away_s = away_s
         self._wanted = asyncio.Event()
         self._pace = Pace()
         self._passing: dict[str, str] = {}
@@ -130,10 +132,10 @@ class Announcer:
                 if self.reachable:
                     log.warning("slack is away: what is to be said waits in the journal", error=str(error))
                 self.reachable = False
-                return 2.0
+                return self._away_s
             except JournalUnavailable as error:
                 log.error("a message was posted but not recorded", key=announcement.key, error=str(error))
-                return 2.0
+                return self._away_s
             except MessageRefused as error:
                 # The same words would be refused again; new words (or a mended channel and a restart) may pass.
                 self._refused[announcement.key] = announcement.digest

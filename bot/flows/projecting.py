@@ -41,7 +41,9 @@ def _stale(ended_at: datetime | None, now: datetime) -> bool:
 
 def _of_incident(incident: Incident, channel: str, now: datetime, world: World) -> Iterator[Announcement]:
     key = f"incident:{incident.cluster}:{incident.id}"
-    if not incident.due(now) or _stale(incident.resolved_at, now):
+    # What was withdrawn before it was told is never told; what was told is corrected.
+    due = key in world.posted if incident.withdrawn else incident.due(now)
+    if not due or _stale(incident.resolved_at, now):
         return
     yield Announcement(key=key, channel=channel, message=incident_message(incident), born=incident.opened_at)
     # The thread tells the story only where the incident stood open in the channel: one that was over before it was

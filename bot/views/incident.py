@@ -57,6 +57,8 @@ def resolution_message(incident: Incident) -> SlackMessage:
 def headline(incident: Incident) -> str:
     """The one sentence that a phone shows."""
     over = incident.resolved_at is not None
+    if incident.withdrawn:
+        return _withdrawn(incident)
     match incident.kind:
         case Kind.FAILOVER:
             return _failover(incident)
@@ -82,6 +84,14 @@ def headline(incident: Incident) -> str:
             return f"The agent on {incident.subject} is silent: its keepalived events do not reach the bot"
 
 
+def _withdrawn(incident: Incident) -> str:
+    if incident.part_of is not None:
+        return f"{incident.subject} is down: part of incident {incident.part_of}"
+    if incident.kind is Kind.FAILOVER:
+        return f"{incident.subject}: nothing moved, {incident.new_master} does not hold the address after all"
+    return f"{incident.subject}: a false alarm"
+
+
 def _failover(incident: Incident) -> str:
     old, new = incident.old_master, incident.new_master
     if not incident.settled:
@@ -96,6 +106,8 @@ def _failover(incident: Incident) -> str:
 
 def _facts(incident: Incident) -> list[str]:
     facts: list[str] = []
+    if incident.withdrawn:
+        return facts
     if incident.kind is Kind.FAILOVER and incident.moved_at:
         facts += _failover_facts(incident)
     elif incident.kind is Kind.REAL_SERVER_DOWN:
@@ -157,7 +169,7 @@ def _outages(outages: tuple[OutageMeasured, ...]) -> str:
 
 
 def _icon(incident: Incident) -> str:
-    if incident.resolved_at:
+    if incident.resolved_at or (incident.withdrawn and incident.part_of is None):
         return GREEN
     if incident.kind in (Kind.VIP_UNREACHABLE, Kind.SPLIT_BRAIN) or (incident.services and not incident.outages):
         return RED

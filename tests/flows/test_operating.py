@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
+
 from bot.domain.commands import Command, Verb
 from bot.domain.events import (
     Actor,
@@ -30,7 +31,6 @@ from bot.flows.observing import take_roll_call
 from bot.flows.operating import Answer, Operator, Request
 from bot.flows.ports import Entry, OutcomeUnknown, Unreachable
 from bot.flows.reconciling import Reconciler
-
 from tests.domain.reference import FLEET, SITE
 from tests.fakes.journal import MemoryJournal
 from tests.fakes.shell import FakeShell

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bot.domain.events import Event, HealthChanged, OutageMeasured, Recorded
 from bot.domain.fleet import Probe, ProbeKind
 from bot.domain.health import Outcome, ProbeResult
 from bot.flows.chronicle import Chronicle
 from bot.flows.ports import Entry, JournalUnavailable
 from bot.flows.probing import Probing
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.domain.reference import FLEET
 
 T0 = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
