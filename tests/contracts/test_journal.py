@@ -41,7 +41,11 @@ async def opener(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         url = request.getfixturevalue("postgres").database()
 
     async def open_one() -> AnyJournal:
-        journal = MemoryJournal(store) if request.param == "memory" else await open_journal(url, poll_s=0.01)
+        journal = (
+            MemoryJournal(store)
+            if request.param == "memory"
+            else await open_journal(url, poll_s=0.01, busy_timeout_s=2)
+        )
         opened.append(journal)
         return journal
 

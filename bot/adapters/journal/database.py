@@ -13,6 +13,9 @@ from sqlalchemy.pool import NullPool
 from bot.flows.ports import JournalUnavailable
 
 _BOT_LOCK = 7_308_324_465_851_020_912  # an arbitrary number that names the advisory lock of the running bot
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL, Appendix A, Error Codes
+# The server ends the session of a client that vanished (and with it the bot's lock) within half a minute.
+_KEEPALIVES = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 _HINTS = (
     ("locked", "another program holds its lock for too long: find it with `fuser`"),
     ("disk is full", "free space on that disk; nothing that was acknowledged is lost"),
@@ -81,11 +84,6 @@ class Link:
         self._connection: Connection | None = None
         self._fenced = False
 
-    @property
-    def postgresql(self) -> bool:
-        """Whether the database is PostgreSQL."""
-        return self._engine.dialect.name == "postgresql"
-
     def connection(self) -> Connection:
         """The open connection. Raises SQLAlchemyError, or JournalUnavailable where the fence is another's."""
         if self._connection is None or self._connection.invalidated:
@@ -97,8 +95,18 @@ class Link:
 
     def fence(self) -> None:
         """Take the running bot's lock on the server, now and after every reconnection. Raises JournalUnavailable."""
-        self._take_fence(self.connection())
-        self._fenced = True
+        connection = self.connection()
+        if not self._fenced:
+            self._take_fence(connection)
+            self._fenced = True
+
+    def finish(self) -> None:
+        """Let go of the lock and of the connection. Raises SQLAlchemyError if the connection is broken."""
+        if self._fenced and self._connection is not None and not self._connection.invalidated:
+            # A closed connection would give the lock back too, but only after a while.
+            with self._connection.begin():
+                self._connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _BOT_LOCK})
+        self.drop()
 
     def drop(self) -> None:
         """Close the connection; the next use opens another."""
@@ -107,11 +115,15 @@ class Link:
             connection.close()
 
     def _take_fence(self, connection: Connection) -> None:
-        with connection.begin():
-            taken = connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _BOT_LOCK}).scalar_one()
-        if not taken:
+        # The server may need a moment to notice that a holder was killed: lock_timeout is how long it is given.
+        try:
+            with connection.begin():
+                connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _BOT_LOCK})
+        except DBAPIError as error:
             self.drop()
-            raise JournalUnavailable(f"{self.target.label}: another `bot run` uses it: stop that one first")
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            raise JournalUnavailable(f"{self.target.label}: another `bot run` uses it: stop that one first") from None
 
 
 def _engine(target: Target, *, writes: bool) -> Engine:
@@ -123,7 +135,9 @@ def _engine(target: Target, *, writes: bool) -> Engine:
             json_deserializer=_as_it_is,
             # A server that stops answering must not hold the writer for ever.
             connect_args={"connect_timeout": 5, "application_name": "lvsbot", "tcp_user_timeout": 10_000}
-            | {"options": f"-c statement_timeout=30s -c lock_timeout={int(target.busy_timeout_s * 1000)}"},
+            | {
+                "options": f"-c statement_timeout=30s -c lock_timeout={int(target.busy_timeout_s * 1000)} {_KEEPALIVES}"
+            },
         )
     engine = create_engine(
         target.url,

@@ -88,7 +88,10 @@ class Writer:
             jobs, last = self._next()
             if jobs:
                 self._tell(self._do(jobs))
-        self._link.drop()
+        try:
+            self._link.finish()
+        except SQLAlchemyError:
+            self._link.drop()  # the connection is broken: the server gives the lock back when it notices
 
     def _next(self) -> tuple[list[Job], bool]:
         """The jobs that wait (at least one, or the end), and whether the end has come."""
