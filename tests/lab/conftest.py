@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.local.lab.lab import Lab
+from bot.local.lab.places import RUN_ROOT
 from bot.settings import load_fleet
 
 HERE = Path(__file__).parent
@@ -22,11 +23,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.lab)
 
 
+def sweep_up() -> None:
+    """Take down the labs of test runs that ended without doing so; those of runs that go on are left alone."""
+    for run in RUN_ROOT.glob("*-*/"):
+        kind, _, owner = run.name.partition("-")
+        if kind in ("test", "half") and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            Lab(run.name, fleet=load_fleet(FLEET)).down()
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """The lab of this test run, in whatever state the last test left it."""
-    lab = Lab(os.environ.get("LVSBOT_TEST_LAB", "test"), fleet=load_fleet(FLEET), fleet_file=FLEET)
-    lab.down()
+    sweep_up()
+    lab = Lab(f"test-{os.getpid()}", fleet=load_fleet(FLEET), fleet_file=FLEET)
     lab.up()
     yield lab
     lab.down()

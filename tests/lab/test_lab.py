@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -29,7 +30,8 @@ from tests.lab.conftest import FLEET
 
 def test_the_bots_account_sets_a_weight_and_a_fresh_site_has_forgotten_it(site: Lab) -> None:
     command = "ipvsadm -e -t 10.100.5.11:80 -r 10.100.0.11:80 -m -w 0"
-    assert as_the_bot(site, "sv1", command.split()) == [(0, "")]
+    with_thresholds = f"{command} -x 100 -y 50"
+    assert as_the_bot(site, "sv1", with_thresholds.split(), command.split()) == [(0, ""), (0, "")]
     assert behind(site, "sv1", "http") == {"web1": 0, "web2": 1}
     assert {served_by(site) for _ in range(4)} == {"web2"}
     site.fresh()
@@ -112,7 +114,7 @@ def test_a_slow_answer_holds_its_connection_while_others_come_and_go(site: Lab) 
 
 def test_a_second_up_is_refused_and_changes_nothing(site: Lab) -> None:
     with pytest.raises(LabIsUp, match="is up already"):
-        Lab("test", fleet=load_fleet_again()).up()
+        Lab(site.places.name, fleet=load_fleet_again()).up()
     assert holders(site) == ["sv1"]
 
 
@@ -120,10 +122,12 @@ def test_a_start_that_was_killed_half_way_is_swept_up_by_down(lab: Lab) -> None:
     code = (
         "import pathlib, sys; from bot.settings import load_fleet; from bot.local.lab.lab import Lab;"
         "path = pathlib.Path(sys.argv[1]);"
-        "Lab('half', fleet=load_fleet(path), fleet_file=path).up(lambda text: print(text, flush=True))"
+        "Lab(sys.argv[2], fleet=load_fleet(path), fleet_file=path).up(lambda text: print(text, flush=True))"
     )
-    half = Lab("half", fleet=load_fleet_again())
-    with subprocess.Popen([sys.executable, "-c", code, str(FLEET)], stdout=subprocess.PIPE, text=True) as starter:
+    half = Lab(f"half-{os.getpid()}", fleet=load_fleet_again())
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(FLEET), half.places.name], stdout=subprocess.PIPE, text=True
+    ) as starter:
         assert starter.stdout is not None
         for line in starter.stdout:
             if line.startswith("resuming"):
@@ -133,8 +137,8 @@ def test_a_start_that_was_killed_half_way_is_swept_up_by_down(lab: Lab) -> None:
     half.down()
     assert not half.status().up
     assert not half.places.run.exists()
-    assert running_guests("lvs-half-") == []
-    with pytest.raises(LabIsDown, match="lab up --name half"):
+    assert running_guests(half.places.guest("")) == []
+    with pytest.raises(LabIsDown, match=f"lab up --name {half.places.name}"):
         half.exec("ops", ["true"])
 
 
