@@ -23,7 +23,7 @@ from bot.local.lab.errors import LabError, LabIsDown, LabIsUp
 from bot.local.lab.image import Image, ensure_image
 from bot.local.lab.keys import Keys, ensure_keys
 from bot.local.lab.knownhosts import known_hosts
-from bot.local.lab.places import RUN_ROOT, Places, Progress, alone, silent
+from bot.local.lab.places import Places, Progress, alone, silent
 from bot.local.lab.qemu import Guest, Saved
 from bot.local.lab.savedstate import saved_state
 from bot.local.lab.seed import mac, seed
@@ -88,6 +88,7 @@ class Lab:
         """End it: no process, namespace or file of its run is left. It may be down, half-started, or an orphan."""
         with self._exclusive():
             self._remove()
+            self.places.lock.unlink()
 
     def fresh(self) -> None:
         """Put it back into the settled state that ``up`` ended with, in seconds, whatever was done to it.
@@ -329,5 +330,5 @@ class Lab:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        with alone(RUN_ROOT / f"{self.places.name}.lock"):
+        with alone(self.places.lock):
             yield

@@ -47,6 +47,11 @@ class Places:
         return RUN_ROOT / self.name
 
     @property
+    def lock(self) -> Path:
+        """Held by whoever starts, resets or ends the lab."""
+        return RUN_ROOT / f"{self.name}.lock"
+
+    @property
     def net(self) -> str:
         """The namespace with the bridge; it has no way out."""
         return f"lvs-{self.name}-net"
@@ -63,15 +68,28 @@ class Places:
 
 @contextmanager
 def alone(path: Path, progress: Progress = silent) -> Iterator[None]:
-    """Hold the lock file *path*, after whoever has it now. The kernel lets go of it however the holder ends."""
+    """Hold the lock file *path*, after whoever has it now. The kernel lets go of it however the holder ends.
+
+    The holder may delete the file: whoever waited for it begins anew.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(f"waiting for another process that is at the same (lock: {path})")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress(f"waiting for another process that is at the same (lock: {path})")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_still(path, file.fileno()):
+                yield
+                return
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def forget(home: Path, *, keep: int) -> None:
