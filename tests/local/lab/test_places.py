@@ -19,8 +19,8 @@ def test_one_at_a_time_even_when_the_holder_deletes_the_lock(tmp_path: Path) -> 
             with alone(lock):
                 inside.append(1)
                 seen.append(len(inside))
-                lock.unlink()
                 inside.pop()
+                lock.unlink()  # the last thing: from here on another may enter
 
     threads = [threading.Thread(target=enter) for _ in range(4)]
     for thread in threads:
