@@ -74,8 +74,11 @@ def button(
     return made
 
 
-def limited(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """At most the fifty blocks that Slack takes; the last one then says that there was more."""
-    if len(blocks) <= 50:
-        return tuple(blocks)
-    return (*blocks[:49], context(f"… and {len(blocks) - 49} more blocks: ask for one name to see less."))
+def limited(blocks: Sequence[Block], last: Sequence[Block] = ()) -> tuple[Block, ...]:
+    """At most the fifty blocks that Slack takes, ending with *last*; where some had to go, a line says so."""
+    room = 50 - len(last)
+    if len(blocks) <= room:
+        return (*blocks, *last)
+    kept = blocks[: room - 1]
+    more = f"… and {len(blocks) - len(kept)} more blocks: ask for one name to see less."
+    return (*kept, context(more), *last)

@@ -13,9 +13,10 @@ def help_message(name: str | None, *, command: str = "/lvs") -> SlackMessage:
     verbs = [v.value for v in Verb]
     if name and name.casefold() in verbs:
         row = grammar(Verb(name.casefold()))
-        text = f"*{command} {row.usage}*\n{row.summary.capitalize()}.\n\n{row.explanation}"
+        usage = escape(f"{command} {row.usage}")
+        text = f"*{usage}*\n{row.summary.capitalize()}.\n\n{row.explanation}"
         example = f"For example: {code(f'{command} {row.example}')}"
-        return SlackMessage(text=f"{command} {row.usage}: {row.summary}", blocks=(section(text), context(example)))
+        return SlackMessage(text=f"{usage}: {row.summary}", blocks=(section(text), context(example)))
     lines = [f"{code(f'{command} {row.usage}')}\n{row.summary}" for row in GRAMMAR]
     note = f"There is no command {code(name)}." if name else "Whatever changes production shows its commands first."
     return SlackMessage(

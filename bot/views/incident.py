@@ -36,7 +36,7 @@ def incident_message(incident: Incident) -> SlackMessage:
         lasted = span((incident.resolved_at - _began(incident)).total_seconds())
         when += f" · over at {slack_time(incident.resolved_at)} after {lasted}"
     blocks.append(context(f"incident {incident.id} · {escape(incident.cluster)} · {when}"))
-    return SlackMessage(text=cut(f"{icon} {title}", 3000), blocks=limited(blocks))
+    return SlackMessage(text=cut(f"{icon} {escape(title)}", 3000), blocks=limited(blocks))
 
 
 def _began(incident: Incident) -> datetime:
@@ -47,7 +47,7 @@ def _began(incident: Incident) -> datetime:
 def resolution_message(incident: Incident) -> SlackMessage:
     """What is said in the thread when *incident* is over: the story, stage by stage."""
     lines = [f"{clock(note.at)}  {note.text}" for note in incident.timeline if note.text]
-    text = f"{GREEN} {headline(incident)}"
+    text = f"{GREEN} {escape(headline(incident))}"
     blocks: list[Block] = [section(f"*Over.* {escape(headline(incident))}")]
     if lines:
         blocks.append(section("```" + cut("\n".join(escape(line) for line in lines), 2900) + "```"))

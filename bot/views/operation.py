@@ -27,10 +27,9 @@ def operation_message(operation: Operation, connected: Mapping[str, int] | None 
     blocks: list[Block] = [section(f"*{escape(title)}*")]
     blocks += preformatted(_step_lines(operation))
     blocks += [section(f":warning: {escape(warning)}") for warning in operation.warnings]
-    if operation.phase is Phase.PLANNED:
-        blocks.append(_buttons(operation))
-    blocks.append(context(*_remarks(operation)))
-    return SlackMessage(text=cut(title, 3000), blocks=limited(blocks))
+    last = [_buttons(operation)] if operation.phase is Phase.PLANNED else []
+    last.append(context(*_remarks(operation)))
+    return SlackMessage(text=cut(escape(title), 3000), blocks=limited(blocks, last))
 
 
 def headline(operation: Operation, connected: Mapping[str, int] | None) -> str:

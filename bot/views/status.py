@@ -12,7 +12,7 @@ from bot.domain.status import Difference, ServerRow, ServiceRows, Status
 from bot.views.blocks import Block, context, limited, preformatted, section
 from bot.views.incident import headline
 from bot.views.message import SlackMessage
-from bot.views.words import clock, escape, listed, plural, slack_time, span
+from bot.views.words import clock, cut, escape, listed, plural, slack_time, span
 
 
 def summary(status: Status) -> str:
@@ -117,7 +117,7 @@ def status_message(status: Status) -> SlackMessage:
     if remarks:
         blocks.append(section("\n".join(f"• {escape(remark)}" for remark in remarks)))
     blocks.append(context(f"asked over SSH at {slack_time(status.at)} · w = weight, then active/inactive connections"))
-    return SlackMessage(text=text, blocks=limited(blocks))
+    return SlackMessage(text=cut(escape(text), 3000), blocks=limited(blocks))
 
 
 def _light(status: Status) -> str:

@@ -1,0 +1,135 @@
+"""No view ever makes a message that Slack refuses, and none lets another's words become Slack's markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.domain.commands import GRAMMAR, Misspelt, Verb, parse
+from bot.domain.events import Actor, Via
+from bot.domain.fleet import Cluster, Director, Forwarding, PoolMember, Protocol, RealServer, VirtualService
+from bot.domain.incidents import Incident
+from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, Observed, key_of
+from bot.domain.operations import Operation, Override, Phase
+from bot.domain.situation import Situation
+from bot.domain.status import Status, status_of
+from bot.views.help import help_message, misspelt_message
+from bot.views.incident import incident_message, resolution_message
+from bot.views.operation import operation_message
+from bot.views.status import status_json, status_lines, status_message
+from tests.views import strange
+from tests.views.slack import assert_slack_takes, buttons, shown
+
+QUICK = settings(max_examples=60, deadline=None)
+
+
+@QUICK
+@given(strange.incidents())
+def test_slack_takes_every_incident(incident: Incident) -> None:
+    assert_slack_takes(incident_message(incident))
+
+
+@QUICK
+@given(strange.incidents(), strange.times)
+def test_slack_takes_the_story_of_every_incident(incident: Incident, at: object) -> None:
+    assert_slack_takes(resolution_message(replace(incident, resolved_at=incident.opened_at + timedelta(hours=1))))
+
+
+@pytest.mark.parametrize("phase", Phase)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), connected=strange.counts)
+def test_slack_takes_an_operation_in_every_phase(
+    phase: Phase, data: st.DataObject, connected: Mapping[str, int] | None
+) -> None:
+    assert_slack_takes(operation_message(data.draw(strange.operations(phase)), connected))
+
+
+@QUICK
+@given(strange.operations(Phase.PLANNED))
+def test_what_waits_for_a_confirmation_can_always_be_confirmed_and_called_off(operation: Operation) -> None:
+    message = operation_message(operation)
+    verb = operation.kind.value.capitalize()
+    assert buttons(message) == [f"{verb} {operation.real_server}"[:75], "Cancel"]
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.PLANNED])
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_what_is_decided_has_no_button_left(phase: Phase, data: st.DataObject) -> None:
+    assert not buttons(operation_message(data.draw(strange.operations(phase))))
+
+
+def large(services: int, servers: int, error: str | None = None) -> Status:
+    """The status of a cluster with so many services and real servers; its directors' tables differ."""
+    directors = tuple(Director(name=f"lb{n}", address=ip_address(f"10.0.0.{n}"), interface="eth0") for n in (1, 2))
+    pool = tuple(RealServer(name=f"real-{n}", address=ip_address(f"10.0.1.{n}")) for n in range(1, servers + 1))
+    offered = tuple(
+        VirtualService(
+            name=f"service-{n}", protocol=Protocol.TCP, address=ip_address("10.0.2.1"), port=n, fwmark=None,
+            vrrp_instance=None, scheduler="wlc", forwarding=Forwarding.MASQUERADING,
+            members=tuple(PoolMember(real_server=r.name, port=80) for r in pool),
+        )
+        for n in range(1, services + 1)
+    )  # fmt: skip
+    cluster = Cluster(name="large", directors=directors, vrrp_instances=(), real_servers=pool, services=offered)
+    now = strange.NOON
+    override = Override(
+        cluster="large", real_server="real-1", by=Actor(id="U0ALICE", name="alice", via=Via.SLACK), since=now,
+        operation="op-1", weights={},
+    )  # fmt: skip
+
+    def table(weight: int) -> IpvsTable:
+        found = tuple(
+            IpvsDestination(address=r.address, port=80, forwarding=Forwarding.MASQUERADING, weight=weight, active=12345)
+            for r in pool
+        )
+        return IpvsTable(
+            services=tuple(IpvsService(key=key_of(s), scheduler="wlc", destinations=found) for s in offered)
+        )
+
+    observed = (
+        Observed(director="lb1", reachable=True, table=table(1), latency_s=0.03),
+        Observed(director="lb2", reachable=error is None, error=error, table=None if error else table(2)),
+    )
+    overrides = {("large", "real-1"): override}
+    return status_of(cluster, observed, Situation(), at=now, overrides=overrides)
+
+
+@pytest.mark.parametrize(("services", "servers"), [(0, 0), (1, 1), (3, 2), (40, 20), (200, 50)])
+def test_slack_takes_the_status_of_a_site_of_any_size(services: int, servers: int) -> None:
+    assert_slack_takes(status_message(large(services, servers)))
+
+
+@QUICK
+@given(strange.words)
+def test_slack_takes_a_status_with_anybody_s_words_in_its_errors(error: str) -> None:
+    status = large(2, 2, error or "no answer")
+    assert_slack_takes(status_message(status))
+    assert any("UNKNOWN" in line for line in status_lines(status))
+    assert status_json(status)["directors"][1]["reachable"] is False
+
+
+@pytest.mark.parametrize(
+    "name", [None, *(row.verb.value for row in GRAMMAR), "nonsense", "<!channel>", "`", "x" * 5000]
+)
+def test_slack_takes_the_help(name: str | None) -> None:
+    assert_slack_takes(help_message(name))
+
+
+def test_help_names_every_command_as_it_is_typed() -> None:
+    text = shown(help_message(None))
+    assert all(f"/lvs {verb.value}" in text for verb in Verb)
+
+
+@QUICK
+@given(st.one_of(strange.words, st.text(max_size=250)))
+def test_slack_takes_the_answer_to_anything_misspelt(text: str) -> None:
+    found = parse(text)
+    if isinstance(found, Misspelt):
+        assert_slack_takes(misspelt_message(found))
