@@ -279,8 +279,9 @@ class Bot:
         journal, chronicle = self._parts.journal, self._parts.chronicle
         while True:
             try:
-                await journal.wait_for_news(chronicle.world.sequence)
-                await chronicle.catch_up()
+                # The bot's own appends are folded in when they are made: reading them again would delay what they tell.
+                if await journal.wait_for_news(chronicle.world.sequence) > chronicle.world.sequence:
+                    await chronicle.catch_up()
             except JournalUnavailable as error:
                 log.error("the journal cannot be followed", error=str(error))
                 await asyncio.sleep(1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -41,12 +42,13 @@ class Announcement:
     born: datetime
     thread_of: str | None = None
     passing: bool = False
+    digest: str = field(init=False)
+    """What the message says, in short: equal digests need no edit."""
 
-    @property
-    def digest(self) -> str:
-        """What the message says, in short: equal digests need no edit."""
+    def __post_init__(self) -> None:
+        """Digest the message, once: it is compared at each look."""
         said = json.dumps([self.message.text, self.message.blocks], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        object.__setattr__(self, "digest", hashlib.sha256(said.encode()).hexdigest()[:16])
 
 
 # From the folds and the time: what should stand in Slack, openings in the order in which they happened.
@@ -109,20 +111,29 @@ class Announcer:
         while True:
             self._wanted.clear()
             delay = await self._agree()
-            try:
-                await asyncio.wait_for(self._wanted.wait() if delay == self._again_s else asyncio.sleep(delay), delay)
-            except TimeoutError:
+            if delay > self._again_s:
+                await asyncio.sleep(delay)  # Slack is away: not even news makes it worth asking sooner
                 continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._wanted.wait()
 
     async def _agree(self) -> float:
         """Say what is to be said; the seconds until it is worth looking again."""
         due = [a for a in self._projection(self._chronicle.world, self._clock.now()) if self._differs(a)]
         # What was never said goes before edits of what was: news first.
         due.sort(key=lambda a: a.key in self._chronicle.world.posted)
+        again_s = self._again_s
+        full: set[str] = set()
         for announcement in due:
+            if announcement.channel in full:
+                continue
             wait = self._pace.wait_for(announcement.channel, self._clock.monotonic())
             if wait:
-                return wait
+                # The rest of this channel waits with it, so that its order is kept; other channels need not.
+                full.add(announcement.channel)
+                again_s = min(again_s, wait)
+                continue
             try:
                 await self._say(announcement)
                 self.reachable = True
@@ -140,7 +151,7 @@ class Announcer:
                 # The same words would be refused again; new words (or a mended channel and a restart) may pass.
                 self._refused[announcement.key] = announcement.digest
                 log.error("slack refused a message", key=announcement.key, error=str(error))
-        return self._again_s
+        return again_s
 
     def _differs(self, announcement: Announcement) -> bool:
         digest = announcement.digest

@@ -18,19 +18,44 @@ Connected = Callable[[str], Mapping[str, int] | None]
 STALE = timedelta(hours=12)
 
 
+class Drafts:
+    """Announcements as they were drawn up last: what has not changed reads the same, and is not drawn up again.
+
+    With two hundred incidents remembered, drawing up all of them took longer than posting the one that is news.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[str, tuple[object, Announcement]] = {}
+        self._now: dict[str, tuple[object, Announcement]] = {}
+
+    def turn(self) -> None:
+        """Begin another round: what is not asked for in it is forgotten at the end of it."""
+        self._before, self._now = self._now, {}
+
+    def take(self, key: str, about: object, draw: Callable[[], Announcement]) -> Announcement:
+        """The announcement *key*, which says nothing but what is in *about*."""
+        known = self._before.get(key)
+        if known is None or known[0] != about:
+            known = (about, draw())
+        self._now[key] = known
+        return known[1]
+
+
 def projection(channels: Mapping[str, str], connected: Connected) -> Projection:
     """The projection for clusters whose alerts go to *channels*; *connected* gives a drain's momentary counts."""
+    drafts = Drafts()
 
     def project(world: World, now: datetime) -> Iterator[Announcement]:
+        drafts.turn()
         for name, incidents in world.incidents.items():
             channel = channels.get(name)
             if channel is None:
                 continue
             for incident in incidents.all:
-                yield from _of_incident(incident, channel, now, world)
+                yield from _of_incident(incident, channel, now, world, drafts)
         for operation in world.operations.by_id.values():
             if operation.channel and not _stale(operation.ended_at, now):
-                yield _of_operation(operation, operation.channel, connected(operation.id))
+                yield _of_operation(operation, operation.channel, connected(operation.id), drafts)
 
     return project
 
@@ -39,30 +64,46 @@ def _stale(ended_at: datetime | None, now: datetime) -> bool:
     return ended_at is not None and now - ended_at > STALE
 
 
-def _of_incident(incident: Incident, channel: str, now: datetime, world: World) -> Iterator[Announcement]:
+def _of_incident(
+    incident: Incident, channel: str, now: datetime, world: World, drafts: Drafts
+) -> Iterator[Announcement]:
     key = f"incident:{incident.cluster}:{incident.id}"
     # What was withdrawn before it was told is never told; what was told is corrected.
     due = key in world.posted if incident.withdrawn else incident.due(now)
     if not due or _stale(incident.resolved_at, now):
         return
-    yield Announcement(key=key, channel=channel, message=incident_message(incident), born=incident.opened_at)
+    yield drafts.take(
+        key,
+        incident,
+        lambda: Announcement(key=key, channel=channel, message=incident_message(incident), born=incident.opened_at),
+    )
     # The thread tells the story only where the incident stood open in the channel: one that was over before it was
     # told is one message and no more.
-    if incident.resolved_at and key in world.posted:
-        yield Announcement(
-            key=f"{key}:over",
-            channel=channel,
-            message=resolution_message(incident),
-            born=incident.resolved_at,
-            thread_of=key,
+    resolved_at = incident.resolved_at
+    if resolved_at and key in world.posted:
+        over = f"{key}:over"
+        yield drafts.take(
+            over,
+            incident,
+            lambda: Announcement(
+                key=over, channel=channel, message=resolution_message(incident), born=resolved_at, thread_of=key
+            ),
         )
 
 
-def _of_operation(operation: Operation, channel: str, connected: Mapping[str, int] | None) -> Announcement:
-    return Announcement(
-        key=f"operation:{operation.id}",
-        channel=channel,
-        message=operation_message(operation, connected),
-        born=operation.requested_at,
-        passing=operation.phase is Phase.WAITING and connected is not None,
+def _of_operation(
+    operation: Operation, channel: str, connected: Mapping[str, int] | None, drafts: Drafts
+) -> Announcement:
+    key = f"operation:{operation.id}"
+    counts = None if connected is None else dict(connected)  # as they are now: the operator goes on counting
+    return drafts.take(
+        key,
+        (operation, counts),
+        lambda: Announcement(
+            key=key,
+            channel=channel,
+            message=operation_message(operation, counts),
+            born=operation.requested_at,
+            passing=operation.phase is Phase.WAITING and counts is not None,
+        ),
     )

@@ -109,8 +109,10 @@ class SqlJournal:
         return await self._in_reader(work)
 
     async def wait_for_news(self, after: int) -> int:
-        """Wait until there is an entry above *after*, by this process or another; returns the last sequence."""
-        self._note(await self.last_sequence())
+        """Wait until there is an entry above *after*, by this process or another; returns the last sequence.
+
+        What this process appends is known at once and without reading, what others append within *poll_s*.
+        """
         while self._last <= after:
             try:
                 async with asyncio.timeout(self._poll_s):
