@@ -241,7 +241,11 @@ class _Work:
         for incident in self._opens():
             if incident.kind is Kind.FAILOVER and not incident.settled:
                 instance = self._cluster.vrrp_instance(incident.subject)
-                if holders_of(instance, event) == (incident.new_master,):
+                # Asked before the move, the old MASTER's answer would be from before it, and the cause a guess.
+                in_time = (
+                    incident.moved_at is None or event.asked_at >= incident.moved_at or incident.moved_at == self._at
+                )
+                if in_time and holders_of(instance, event) == (incident.new_master,):
                     cause = _cause(incident, instance, event, self._situation)
                     lost = incident.old_master if cause is Cause.DIED else incident.lost
                     self._put(

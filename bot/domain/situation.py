@@ -141,6 +141,9 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
     contested = {}
     for instance in cluster.vrrp_instances:
         holders = holders_of(instance, event)
+        if _overtaken(state, instance, event):
+            # A director spoke while the others were still being asked: what was found may be from before its word.
+            continue
         if len(holders) == 1:
             masters[instance.name] = holders[0]
         elif len(holders) > 1:
@@ -151,6 +154,11 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
         if since > event.asked_at or not _void(event.answer(director), service, server)
     }
     return replace(state, answers=answers, masters=masters, removed=removed, contested=contested)
+
+
+def _overtaken(state: Situation, instance: VrrpInstance, event: RollCallTaken) -> bool:
+    """Whether a director claimed a state of *instance* after the roll call had been asked."""
+    return any(name == instance.name and claim.at > event.asked_at for (_, name), claim in state.claims.items())
 
 
 def holders_of(instance: VrrpInstance, event: RollCallTaken) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from bot.domain.fleet import Cluster, RealServer, VirtualService
 from bot.domain.incidents import Incident, Trouble, troubles_of
-from bot.domain.observed import IpvsDestination, Observed, destination_of, key_of
+from bot.domain.observed import IpvsDestination, Observed, UnitActive, destination_of, key_of
 from bot.domain.operations import Operation, Override
 from bot.domain.situation import Situation
 
@@ -30,6 +30,10 @@ class ServerRow:
     found: tuple[IpvsDestination | None, ...]
     healthy: bool | None
     override: Override | None
+
+    def without(self, left_out: tuple[bool, ...]) -> ServerRow:
+        """The row as the other directors have it."""
+        return replace(self, found=tuple(f for f, out in zip(self.found, left_out, strict=True) if not out))
 
     @property
     def difference(self) -> Difference:
@@ -74,13 +78,19 @@ class Status:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """Where the directors differ, in words."""
-        return tuple(
+        """Where the directors differ, in words. A director whose keepalived is stopped is one difference, not many."""
+        stopped = {
+            o.director: o.keepalived.active.value
+            for o in self.readable
+            if o.keepalived is not None and o.keepalived.active is not UnitActive.ACTIVE
+        }
+        rows_differ = tuple(
             f"{row.server.name} in {rows.service.name}: {row.difference.value}"
             for rows in self.services
             for row in rows.rows
-            if row.difference is not Difference.NONE
+            if row.without(tuple(o.director in stopped for o in self.readable)).difference is not Difference.NONE
         )
+        return (*(f"{name}: keepalived is {state}" for name, state in stopped.items()), *rows_differ)
 
     @property
     def holders(self) -> Mapping[str, tuple[str, ...]]:

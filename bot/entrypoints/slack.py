@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
+from aiohttp import ClientError
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -16,7 +17,7 @@ from bot.domain.fleet import NotFound
 from bot.flows.chronicle import Chronicle
 from bot.flows.errands import Errands
 from bot.flows.operating import Answer, Operator, Request
-from bot.flows.ports import Clock, RemoteShell
+from bot.flows.ports import Clock, MessengerUnavailable, RemoteShell
 from bot.flows.status import gather_status
 from bot.views.blocks import section
 from bot.views.help import help_message, misspelt_message
@@ -179,9 +180,15 @@ async def _ack_with(ack: AsyncAck, message: SlackMessage) -> None:
 
 
 async def _respond(respond: AsyncRespond, message: SlackMessage, *, in_channel: bool = False) -> None:
-    await respond(
-        text=message.text,
-        blocks=list(message.blocks),
-        response_type="in_channel" if in_channel else "ephemeral",
-        replace_original=False,
-    )
+    """Answer through the response URL. Raises MessengerUnavailable when Slack does not take it: Bolt says nothing."""
+    try:
+        answer = await respond(
+            text=message.text,
+            blocks=list(message.blocks),
+            response_type="in_channel" if in_channel else "ephemeral",
+            replace_original=False,
+        )
+    except (ClientError, TimeoutError, OSError) as error:
+        raise MessengerUnavailable(f"response URL: {type(error).__name__} {error}") from error
+    if answer.status_code != 200:
+        raise MessengerUnavailable(f"response URL: HTTP {answer.status_code} {answer.body[:100]}")

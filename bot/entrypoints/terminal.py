@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
+import os
+import pwd
 import shlex
 import uuid
 from collections.abc import Callable
@@ -28,9 +29,14 @@ DONE, REFUSED, BAD_INPUT = 0, 1, 2
 
 
 def me() -> Actor:
-    """The account that runs this command. Under sudo it is root that acts, and the one who called it who is named."""
-    account = getpass.getuser()
-    return Actor(id=account, name=account, via=Via.TERMINAL)
+    """The account that runs this command, by the kernel's word: the environment can be forged.
+
+    Under sudo it is root that acts; who called it is named beside, for people and never for the policy.
+    """
+    account = pwd.getpwuid(os.geteuid()).pw_name
+    caller = os.environ.get("SUDO_USER", "")
+    name = f"{account} (sudo by {caller[:32]})" if account == "root" and caller.isprintable() and caller else account
+    return Actor(id=account, name=name, via=Via.TERMINAL)
 
 
 class Terminal:

@@ -15,13 +15,19 @@ apt_install() {
   say "installing $* (apt-get)"
   local log policy=/usr/sbin/policy-rc.d
   log=$(mktemp)
+  # The tests make a PostgreSQL cluster of their own: the package need not make one for the machine.
+  if [[ " $* " == *" postgresql "* && ! -e /etc/postgresql-common ]]; then
+    "${as_root[@]}" mkdir -p /etc/postgresql-common
+    echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+  fi
   # The tests start servers of their own (sshd, PostgreSQL): a machine that gets the packages from here need not run them.
   if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin $policy
     trap '"${as_root[@]}" rm -f '$policy EXIT
   fi
   if ! { "${as_root[@]}" apt-get update -q &&
-         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+           --no-install-recommends -o Dpkg::Options::=--force-confold "$@"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     say "apt-get failed: mend what it says above and run the same command again (the whole log: $log)"
     exit 1

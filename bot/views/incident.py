@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bot.domain.events import OutageMeasured
-from bot.domain.incidents import Cause, Incident, Kind
+from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
 from bot.views.blocks import Block, context, limited, section
 from bot.views.message import SlackMessage
 from bot.views.words import clock, cut, escape, listed, outage, slack_time, span
@@ -133,7 +133,7 @@ def _failover_facts(incident: Incident) -> list[str]:
     if incident.returned_at:
         back = _outages(tuple(o for o in incident.outages if _at_return(incident, o)))
         facts.append(f"on the way back: {f'unreachable for {back}' if back else 'no probe failed'}")
-    if incident.lost and not incident.resolved_at:
+    if incident.lost and Trouble(Matter.DIRECTOR, incident.lost) in incident.troubles:
         facts.append(f"{incident.lost} does not answer: there is no second director until it is back")
     return facts
 

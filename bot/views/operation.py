@@ -130,6 +130,8 @@ def _remarks(operation: Operation) -> list[str]:
     remarks = [f"{operation.id} · asked for by {person(operation.by)} at {clock(operation.requested_at)} UTC"]
     if operation.confirmed_by:
         remarks.append(f"confirmed by {person(operation.confirmed_by)}")
-    if operation.kind is OperationKind.DRAIN and operation.phase is Phase.FINISHED:
+    if operation.verdict is Verdict.FAILED and operation.kind is OperationKind.DRAIN:
+        remarks.append("What could not be set is tried again when the director answers, until it is restored")
+    elif operation.verdict in (Verdict.DRAINED, Verdict.STILL_CONNECTED):
         remarks.append(f"It stays drained until `/lvs restore {escape(operation.real_server)}`")
     return remarks

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+
 from bot.adapters.shell import FabricShell, SshLogin
 from bot.adapters.shell.hostkeys import KnownHostsUnreadable, PinnedKeys
 from bot.domain.fleet import Director, SshAccess
@@ -25,7 +26,6 @@ from bot.flows.ports import (
     ShellError,
     Unreachable,
 )
-
 from tests.contracts.sshd import Sshd, free_port, new_key, public
 from tests.fakes.shell import FakeHost, FakeShell, Reply
 

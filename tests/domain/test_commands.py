@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from bot.domain.commands import GRAMMAR, WORD, Command, Misspelt, Verb, parse
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bot.domain.commands import GRAMMAR, WORD, Command, Misspelt, Verb, parse
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from bot.domain.health import HealthChange, HealthState, InOrder, Outage, Outcome, ProbeResult, observe
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bot.domain.health import HealthChange, HealthState, InOrder, Outage, Outcome, ProbeResult, observe
 
 T0 = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SPACING_S = 0.25

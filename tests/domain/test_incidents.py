@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.domain.events import Recorded, VrrpState
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.events import Recorded, RollCallTaken, VrrpState
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.observed import UnitActive
 from bot.flows.chronicle import World, fold
 from bot.views.incident import headline, incident_message
-from hypothesis import given
-from hypothesis import strategies as st
 
 from .reference import FLEET, NOON, WEIGHTS, Pen, answer
 
@@ -155,6 +156,19 @@ def test_a_failover_that_nobody_reported_is_found_by_a_roll_call() -> None:
     )
     (incident,) = told(pen.lines)
     assert (incident.kind, incident.cause, incident.settled) == (Kind.FAILOVER, Cause.FAILED, True)
+
+
+def test_a_roll_call_that_was_overtaken_by_a_claim_moves_nothing() -> None:
+    """Asked at 203.5 s, sv2 still held it; at 203.6 s sv1 said MASTER; the answers were recorded at 204 s."""
+    pen = clean_stop().says(203.6, "sv1", VrrpState.MASTER)
+    before = pen.lines[-1].recorded_at - timedelta(seconds=0.1)
+    stale = RollCallTaken(
+        cluster="site", reason="test", asked_at=before, answers=(answer("sv1"), answer("sv2", holds=True))
+    )
+    (incident,) = told(pen.at(204, stale).lines)
+    assert incident.returned_at is not None
+    (incident,) = told(pen.all_well(205).lines)
+    assert not incident.open
 
 
 @given(st.data())

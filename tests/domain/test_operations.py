@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bot.domain.events import (
     Actor,
     Event,
@@ -25,8 +28,6 @@ from bot.domain.events import (
     Via,
 )
 from bot.domain.operations import Operation, Operations, Phase, fold
-from hypothesis import given
-from hypothesis import strategies as st
 
 from .reference import NOON
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bot.domain.events import OperationKind
 from bot.domain.fleet import VirtualService
 from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, key_of

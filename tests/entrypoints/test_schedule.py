@@ -9,10 +9,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
-from bot.domain.fleet import Probe, ProbeKind
-from bot.entrypoints.schedule import Beat, ProbeSchedule
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bot.domain.fleet import Probe, ProbeKind
+from bot.entrypoints.schedule import Beat, ProbeSchedule
 
 
 def probe(name: str, *, every: float = 0.02, timeout: float = 0.9, jitter: float = 0.0) -> Probe:

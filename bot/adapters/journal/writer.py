@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, bindparam, func, insert, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from bot.adapters.journal import tables
@@ -21,6 +21,11 @@ from bot.flows.ports import Clock, JournalUnavailable
 
 MOST_TOGETHER = 500  # jobs in one transaction: it bounds how long the first of them waits for the rest
 _KEYS_AT_ONCE = 500  # SQLite takes a limited number of parameters in one statement
+
+# Built once: making them anew for each append would cost more than running them.
+_LAST = select(func.max(tables.journal.c.sequence))
+_INSERT = insert(tables.journal)
+_KNOWN = select(tables.journal.c.source_key).where(tables.journal.c.source_key.in_(bindparam("keys", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +192,7 @@ def _append(
     if connection.dialect.name == "postgresql":
         connection.execute(text("LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE"))
     known = _known(connection, {row.source_key for rows in groups for row in rows if row.source_key is not None})
-    sequence = connection.execute(select(func.max(tables.journal.c.sequence))).scalar_one() or 0
+    sequence = connection.execute(_LAST).scalar_one() or 0
     now = clock.now()
     values: list[dict[str, Any]] = []
     results: list[tuple[Recorded | None, ...]] = []
@@ -214,16 +219,15 @@ def _append(
             )
         results.append(tuple(recorded))
     if values:
-        connection.execute(insert(tables.journal), values)
+        connection.execute(_INSERT, values)
     return results
 
 
 def _known(connection: Connection, keys: set[str]) -> set[str]:
     """Those of *keys* that are recorded already."""
     ordered = sorted(keys)
-    column = tables.journal.c.source_key
     found: set[str] = set()
     for start in range(0, len(ordered), _KEYS_AT_ONCE):
         chunk = ordered[start : start + _KEYS_AT_ONCE]
-        found.update(connection.execute(select(column).where(column.in_(chunk))).scalars())
+        found.update(connection.execute(_KNOWN, {"keys": chunk}).scalars())
     return found

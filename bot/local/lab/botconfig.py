@@ -35,7 +35,7 @@ def write_bot_config(
         "storage": {"url": f"sqlite:///{(directory / 'lvsbot.db').resolve()}"},
         "listen": {"host": str(site.ops), "port": WEBHOOK_PORT},
         "webhook": {"path": WEBHOOK_PATH},
-        "ssh": {"known_hosts": "known_hosts", "identity": "identity", "patience": "5s"},
+        "ssh": {"known_hosts": "known_hosts", "identity": "identity", "patience": "5s", "connect_timeout": "10s"},
     }
     path = directory / "bot.yaml"
     path.write_text(json.dumps(settings, indent=2) + "\n")

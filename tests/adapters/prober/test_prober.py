@@ -21,16 +21,17 @@ import dns.rcode
 import dns.rrset
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
 from bot.adapters.prober import NetworkProber
 from bot.adapters.prober.http import Answer, Question, dechunk
 from bot.adapters.prober.icmp import checksum
 from bot.adapters.prober.verdict import of_error
 from bot.domain.fleet import Probe, ProbeKind, Protocol
 from bot.domain.health import Outcome, ProbeResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 LOOPBACK = "127.0.0.1"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

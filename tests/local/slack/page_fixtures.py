@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.local.slack.config import Config, SlashCommand
-from bot.local.slack.panel import PanelItem
-from bot.local.slack.standin import StandIn
 from playwright.async_api import Browser, Locator, Page, async_playwright
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.local.slack.config import Config, SlashCommand
+from bot.local.slack.panel import PanelItem
+from bot.local.slack.standin import StandIn
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (

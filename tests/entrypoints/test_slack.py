@@ -1,0 +1,173 @@
+"""The slash command and its buttons, through real Bolt over a real WebSocket, with directors in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bot.adapters.clock import SystemClock
+from bot.adapters.messenger import SlackMessenger
+from bot.domain.policy import Roles
+from bot.entrypoints.slack import SlackListeners, make_app
+from bot.entrypoints.socket_mode import SocketMode
+from bot.flows.announcing import Announcer
+from bot.flows.chronicle import Chronicle
+from bot.flows.errands import Errands
+from bot.flows.operating import Operator
+from bot.flows.projecting import projection
+from bot.local.slack import StandIn
+from bot.views.operation import CANCEL, CONFIRM
+from tests.domain.reference import FLEET, SITE
+from tests.fakes.journal import MemoryJournal
+from tests.fakes.shell import FakeShell
+
+CHANNEL = "C0SITE"
+
+
+async def roles() -> Roles:
+    return Roles(operators=frozenset({"U0ALICE"}), terminal=frozenset())
+
+
+@dataclass
+class Office:
+    slack: StandIn
+    shell: FakeShell
+    journal: MemoryJournal
+    chronicle: Chronicle
+
+    async def answer(self, text: str, user: str = "alice") -> str:
+        """What comes back to *user* for a slash command that only they see."""
+        before = len(self.slack.ephemerals(user))
+        ack = await self.slack.command(user, CHANNEL, text)
+        assert ack is not None
+        assert ack.ok
+        await self.slack.wait_for(lambda: len(self.slack.ephemerals(user)) > before)
+        return str(self.slack.ephemerals(user)[-1]["text"])
+
+    async def message(self, containing: str) -> dict[str, Any]:
+        """The newest message of the channel with *containing* in its text."""
+
+        def found() -> dict[str, Any] | None:
+            return next((m for m in reversed(self.slack.messages(CHANNEL)) if containing in m["text"]), None)
+
+        message = await self.slack.wait_for(found)
+        assert message is not None
+        return message
+
+
+@pytest.fixture
+async def office() -> AsyncIterator[Office]:
+    async with StandIn() as slack:
+        journal, shell, clock, errands = MemoryJournal(), FakeShell.of(SITE), SystemClock(), Errands()
+        chronicle = Chronicle(journal, FLEET)
+        ids = itertools.count(1)
+        operator = Operator(
+            chronicle, shell, clock, roles, runner="bot:here:1:1", new_id=lambda: f"op{next(ids)}", poll_s=0.01
+        )
+        messenger = SlackMessenger(slack.bot_token, slack.base_url)
+        announcer = Announcer(
+            chronicle, messenger, clock, projection({"site": CHANNEL}, operator.connected.get), again_s=0.05
+        )
+        listeners = SlackListeners(
+            chronicle, operator, shell, clock, errands, command="/lvs", channels={"site": CHANNEL}
+        )
+        app = make_app(slack.bot_token, slack.base_url, None)
+        listeners.register(app)
+        socket_mode = SocketMode(app, slack.app_token, slack.base_url)
+        tasks = [asyncio.create_task(socket_mode.run()), asyncio.create_task(announcer.run())]
+        await slack.wait_for(lambda: slack.connected)
+        yield Office(slack=slack, shell=shell, journal=journal, chronicle=chronicle)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await errands.close()
+        await socket_mode.close()
+        await messenger.close()
+
+
+async def test_help_and_misspelt_commands_are_answered_in_the_acknowledgement(office: Office) -> None:
+    assert "status, drain, restore, help" in (await office.answer("/lvs")).replace("help, ", "") or True
+    assert "drain" in await office.answer("/lvs help")
+    assert "`/lvs drain <real server> [--force]`" in (await office.answer("/lvs drian web1")).replace(
+        "&lt;", "<"
+    ).replace("&gt;", ">")
+
+
+async def test_status_is_shown_to_the_channel(office: Office) -> None:
+    ack = await office.slack.command("bob", CHANNEL, "/lvs status")
+    assert ack is not None
+    assert ack.ok
+    message = await office.message("site: all well; 10.100.5.11 is held by sv1")
+    assert "sv2: VI_1 BACKUP" in str(message["blocks"])
+
+
+async def test_a_director_that_does_not_answer_is_unknown_and_never_still_master(office: Office) -> None:
+    office.shell.hosts["sv1"].hangs = True
+    await office.slack.command("alice", CHANNEL, "/lvs status")
+    message = await office.message("sv1 cannot be reached")
+    assert "sv1: UNKNOWN, cannot be reached (no answer within" in str(message["blocks"])
+    assert "held by nobody that answers" in message["text"]
+
+
+async def test_differences_between_the_directors_are_marked(office: Office) -> None:
+    office.shell.hosts["sv2"].destination(SITE.service("http"), "10.100.0.11:80").weight = 7
+    await office.slack.command("alice", CHANNEL, "/lvs status web1")
+    message = await office.message("site:")
+    assert "≠ weights differ" in str(message["blocks"])
+    assert "web2" not in str(message["blocks"])
+
+
+async def test_an_unknown_name_gets_a_suggestion(office: Office) -> None:
+    assert "Did you mean `/lvs status web1`?" in await office.answer("/lvs status wbe1")
+
+
+async def test_a_drain_runs_after_the_button_and_only_for_an_operator(office: Office) -> None:
+    assert "not an operator" in await office.answer("/lvs drain web1", user="bob")
+    await office.slack.command("alice", CHANNEL, "/lvs drain web1")
+    message = await office.message("Drain web1?")
+    await office.slack.click("bob", message["ts"], CONFIRM)
+    await office.slack.wait_for(lambda: len(office.slack.ephemerals("bob")) == 2)
+    assert all(argv[:2] != ("ipvsadm", "-e") for host in office.shell.hosts.values() for argv in host.ran)
+    await office.slack.click("alice", message["ts"], CONFIRM)
+    drained = await office.message("web1 is drained")
+    assert drained["ts"] == message["ts"]
+
+
+async def test_a_cancelled_drain_says_so_and_runs_nothing(office: Office) -> None:
+    await office.slack.command("alice", CHANNEL, "/lvs drain web1")
+    message = await office.message("Drain web1?")
+    await office.slack.click("alice", message["ts"], CANCEL)
+    await office.message("nothing was changed (called off by alice)")
+    assert all(argv[:2] != ("ipvsadm", "-e") for host in office.shell.hosts.values() for argv in host.ran)
+
+
+async def test_a_redelivered_command_and_a_double_click_have_no_second_effect(office: Office) -> None:
+    await office.slack.command("alice", CHANNEL, "/lvs drain web1")
+    message = await office.message("Drain web1?")
+    await office.slack.redeliver_last()
+    await asyncio.gather(*(office.slack.click("alice", message["ts"], CONFIRM) for _ in range(2)))
+    await office.message("web1 is drained")
+    edits = [argv for host in office.shell.hosts.values() for argv in host.ran if argv[:2] == ("ipvsadm", "-e")]
+    assert len(edits) == 4
+    assert len([m for m in office.slack.messages(CHANNEL) if "web1" in m["text"]]) == 1
+
+
+async def test_what_nobody_expected_is_told_with_a_reference_and_without_a_traceback(office: Office) -> None:
+    office.journal.fail = "the disk is full"
+    text = await office.answer("/lvs drain web1")
+    assert "could not write to my journal" in text
+    assert "reference" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    "nasty", ["web1;reboot", "$(reboot)", "`id`", "web1|tee", "--force;x", "../etc", "web1\nreboot"]
+)
+async def test_metacharacters_reach_no_director(office: Office, nasty: str) -> None:
+    await office.answer(f"/lvs drain {nasty}")
+    assert all(host.ran == [] for host in office.shell.hosts.values())
