@@ -65,19 +65,37 @@ def person(actor: Actor) -> str:
 
 
 def outage(*measured: OutageMeasured) -> str:
-    """How long a target could not be reached, and how exactly that is known.
+    """How long a VIP could not be reached, and how exactly that is known; *measured* by the probes of its services.
 
-    Several measurements of one outage (the services of one VIP) bound it more closely together than any does alone.
-    Where they contradict each other they were not one outage: then the longest is told.
+    The first outage of each service is the outage of the VIP: together they bound it more closely than any does alone,
+    and where they contradict each other the finest one counts. What failed after that (a pool that still had a dead
+    real server in it, say) is told apart.
     """
-    failed = sum(m.failed for m in measured)
-    probes = plural(failed, "failed probe")
-    good_before = [m.last_good_at for m in measured if m.last_good_at is not None]
-    least = (max(m.last_bad_at for m in measured) - min(m.first_bad_at for m in measured)).total_seconds()
-    if not good_before:
+    firsts: dict[str, OutageMeasured] = {}
+    for one in sorted(measured, key=lambda m: m.first_bad_at):
+        firsts.setdefault(one.service, one)
+    later = [m for m in measured if m is not firsts[m.service]]
+    words = _bounds(list(firsts.values()))
+    if later:
+        more = plural(sum(m.failed for m in later), "more probe")
+        words += f"; {more} failed until {clock(max(m.last_bad_at for m in later))} UTC"
+    return words
+
+
+def _bounds(measured: list[OutageMeasured]) -> str:
+    probes = plural(sum(m.failed for m in measured), "failed probe")
+    bounded = [m for m in measured if m.last_good_at is not None]
+    if not bounded:
+        least = max((m.last_bad_at - m.first_bad_at).total_seconds() for m in measured)
         return f"at least {span(least)} ({probes})"
-    most = (min(m.first_good_at for m in measured) - max(good_before)).total_seconds()
+    least, most = _common(bounded)
     if most < least:
-        longest = max(measured, key=lambda m: m.first_good_at - m.first_bad_at)
-        return f"up to {span((longest.first_good_at - longest.first_bad_at).total_seconds())} ({probes})"
+        least, most = min((_common([m]) for m in bounded), key=lambda bounds: bounds[1] - bounds[0])
     return f"{span((least + most) / 2)} ± {span((most - least) / 2)} ({probes})"
+
+
+def _common(measured: list[OutageMeasured]) -> tuple[float, float]:
+    """The bounds, in seconds, that all of *measured* (each with a good probe before) put on one outage."""
+    least = max(m.last_bad_at for m in measured) - min(m.first_bad_at for m in measured)
+    most = min(m.first_good_at for m in measured) - max(m.last_good_at for m in measured if m.last_good_at is not None)
+    return least.total_seconds(), most.total_seconds()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import asyncio, os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -41,6 +41,8 @@ async def measure(folder: Path, size: Size) -> list[Result]:
             await asyncio.sleep(2 * size.seconds)
             state = await health(session, files)
             resident = _resident_mib(pid)
+            print(Path(f"/proc/{pid}/status").read_text()) if os.environ.get("SHOW") else None
+            print(Path(f"/proc/{pid}/smaps").read_text(), file=open("/tmp/smaps","w")) if os.environ.get("SHOW") else None
         if state is None or state["schedule"]:
             raise CannotMeasure(f"the bot is not idle: {state}")
         return [

@@ -20,8 +20,8 @@ async def edits_seen(work: Work, director: str) -> list[str]:
 
 
 async def live_and_die(work: Work, ending: str) -> int:
-    """Let the bot live for one touch of the fuse, then two, then three, until the message shows *ending*."""
-    for deaths, touches in enumerate(itertools.cycle((1, 2, 3))):
+    """Let the bot live for a few touches of the fuse, again and again, until the message shows *ending*."""
+    for deaths, touches in enumerate(itertools.cycle((3, 5, 8, 4, 9, 6))):
         await work.start("tests.lab.dying_bot", str(work.config), str(touches), settled=False)
         assert work.bot is not None
         ended = asyncio.create_task(work.bot.wait())

@@ -179,7 +179,8 @@ class Work:
                 raise AssertionError(f"the bot ended with {self.bot.returncode}: {self._log.read_text()[-3000:]}")
             if loop.time() > end:
                 tail = self._log.read_text()[-3000:] if self._log.exists() else ""
-                raise AssertionError(f"waited {within:g} s for {what}; the channel has {self.texts()}; calls: {self.slack.calls[-8:]}; log: {tail}")
+                there = f"the channel has {self.texts()}; calls: {self.slack.calls[-8:]}; log: {tail}"
+                raise AssertionError(f"waited {within:g} s for {what}; {there}")
             await asyncio.sleep(0.1)
         return found
 
