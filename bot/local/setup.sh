@@ -45,7 +45,7 @@ stamp=.venv/.installed-$(cat requirements.txt "$requirements" | sha256sum | cut 
 if [ ! -e "$stamp" ]; then
   [ -x .venv/bin/python ] || { say "making the virtual environment"; python3 -m venv .venv; }
   say "installing $requirements (pip)"
-  .venv/bin/python -m pip install -q --disable-pip-version-check -r "$requirements"
+  .venv/bin/python -m pip install -qq --disable-pip-version-check -r "$requirements"
   touch "$stamp"
 fi
 

@@ -1,0 +1,71 @@
+"""How outages, spans and lists are worded: true to what was measured, and no finer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.events import OutageMeasured
+from bot.views.words import escape, listed, outage, span
+from tests.domain.reference import NOON
+
+
+def measured(service: str, *seconds: float | None, failed: int = 4) -> OutageMeasured:
+    """Last good, first bad, last bad and first good probe, in seconds after noon."""
+    last_good, first_bad, last_bad, first_good = (s if s is None else NOON + timedelta(seconds=s) for s in seconds)
+    assert first_bad is not None
+    assert last_bad is not None
+    assert first_good is not None
+    return OutageMeasured(
+        cluster="site",
+        service=service,
+        real_server=None,
+        last_good_at=last_good,
+        first_bad_at=first_bad,
+        last_bad_at=last_bad,
+        first_good_at=first_good,
+        failed=failed,
+    )
+
+
+def test_one_measurement_gives_its_middle_and_its_uncertainty() -> None:
+    assert outage(measured("http", 0, 0.25, 3.25, 3.5)) == "3.2 s ± 0.2 s (4 failed probes)"
+
+
+def test_several_services_bound_one_outage_more_closely() -> None:
+    assert outage(measured("http", 0, 0.5, 3, 3.5), measured("dns", -1, 0.25, 2.5, 3.25)) == (
+        "3.0 s ± 0.2 s (8 failed probes)"
+    )
+
+
+def test_where_services_contradict_each_other_the_finest_measurement_counts() -> None:
+    slow = measured("dns", -1, 0.1, 5, 6)
+    assert outage(measured("http", 0, 0.25, 3.25, 3.5), slow).startswith("3.2 s ± 0.2 s (8 failed")
+
+
+def test_what_failed_after_the_outage_is_told_apart() -> None:
+    again = measured("http", 4, 4.25, 6, 6.25, failed=3)
+    assert outage(measured("http", 0, 0.25, 3.25, 3.5), again) == (
+        "3.2 s ± 0.2 s (4 failed probes); 3 more probes failed until 12:00:06 UTC"
+    )
+
+
+def test_without_a_good_probe_before_only_the_least_is_known() -> None:
+    assert outage(measured("http", None, 1, 3, 3.25)) == "at least 2.0 s (4 failed probes)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.06, "60 ms"), (3.24, "3.2 s"), (60, "1 min"), (125, "2 min 5 s"), (7260, "2 h 1 min")],
+)
+def test_spans_are_said_as_people_say_them(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+def test_lists_read_as_sentences_do() -> None:
+    assert [listed(names) for names in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_slacks_control_characters_are_escaped() -> None:
+    assert escape("<@U1> & <!here>") == "&lt;@U1&gt; &amp; &lt;!here&gt;"
