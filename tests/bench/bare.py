@@ -7,6 +7,7 @@ that were measured to be quickest, so that the comparison is with the best that 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
@@ -71,6 +72,24 @@ async def alerts(base_url: str, port: str) -> None:
         await _serve(app, int(port))
 
 
+async def libraries() -> None:
+    """What the bot cannot do without, imported and not used."""
+    for name in (
+        "aiohttp.web",
+        "apscheduler.schedulers.asyncio",
+        "dns.message",
+        "fabric",
+        "pydantic",
+        "ruamel.yaml",
+        "slack_bolt.adapter.socket_mode.aiohttp",
+        "sqlalchemy.dialects.sqlite",
+        "structlog",
+        "typer",
+    ):
+        importlib.import_module(name)
+    await _ready()
+
+
 async def target(*where: str) -> None:
     """What probes ask: HTTP at each ADDRESS:PORT, one answer a connection."""
     loop = asyncio.get_running_loop()
@@ -109,6 +128,7 @@ PROGRAMS: dict[str, Callable[..., Awaitable[None]]] = {
     "slack-socket": slack_socket,
     "slack-http": slack_http,
     "alerts": alerts,
+    "libraries": libraries,
     "target": target,
 }
 

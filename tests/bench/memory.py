@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio, os
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -36,28 +36,30 @@ async def measure(folder: Path, size: Size) -> list[Result]:
         files = write_bot(folder / "bot", [cluster], slack=slack, key=key)
         async with running_bot(files, slack) as pid:
             await asyncio.sleep(1)
-            first = _resident_mib(pid)
+            first = _mib(pid, "VmRSS")
         async with running_bot(files, slack) as pid, aiohttp.ClientSession() as session:
             await asyncio.sleep(2 * size.seconds)
             state = await health(session, files)
-            resident = _resident_mib(pid)
-            print(Path(f"/proc/{pid}/status").read_text()) if os.environ.get("SHOW") else None
-            print(Path(f"/proc/{pid}/smaps").read_text(), file=open("/tmp/smaps","w")) if os.environ.get("SHOW") else None
-        if state is None or state["schedule"]:
+            resident, private = _mib(pid, "VmRSS"), _mib(pid, "RssAnon")
+        if state is None or state["errands"]:
             raise CannotMeasure(f"the bot is not idle: {state}")
+        async with running_bare("libraries", log=folder / "libraries.log", environ={}) as pid:
+            libraries = _mib(pid, "VmRSS")
         return [
             Result(
                 what=f"idle memory with {len(places)} probes",
                 unit="MiB",
                 ours=resident,
                 goal=MOST_MIB,
-                note=f"after {2 * size.seconds:g} s; the very first start, which makes the journal, {first:.0f} MiB",
+                note=f"resident, {private:.0f} of them private; the libraries alone, imported and unused, hold "
+                f"{libraries:.0f}; the very first start, which makes the journal, {first:.0f}",
             )
         ]
 
 
-def _resident_mib(pid: int) -> float:
+def _mib(pid: int, what: str) -> float:
+    """``VmRSS`` or ``RssAnon`` of a process (proc(5), status), in MiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{what}:"):
             return int(line.split()[1]) / 1024
     raise CannotMeasure(f"process {pid} says nothing of its memory")

@@ -47,7 +47,7 @@ async def measure(folder: Path, size: Size) -> list[Result]:
             bare=p50(bare) * 1e6,
             goal=RATIO,
             note=f"medians of {TURNS} turns; {size.crowd} targets, each asked once a second; the schedule, rise "
-            "and fall and the samples' commits included",
+            f"and fall and the samples' commits included; slots that the schedule missed: {ours.slipped}",
         )
     ]
 
@@ -69,6 +69,7 @@ class Ours:
         self._probes = tuple(_probe(number, port) for number in range(targets))
         self._probing = Probing(chronicle, self.prober, self._probes)
         self._made = 0
+        self.slipped = 0
 
     async def turn(self, seconds: float) -> int:
         """Let the schedule run for *seconds*; returns how many probes it made."""
@@ -76,10 +77,8 @@ class Ours:
         schedule = ProbeSchedule(self._probes, self._ask, self._probing.flush)
         schedule.start()
         await asyncio.sleep(seconds)
-        slipped = dict(schedule.counts)
+        self.slipped += schedule.counts.total()
         await schedule.close()
-        if slipped:
-            raise CannotMeasure(f"the schedule slipped: {slipped}")
         return self._made
 
     async def _ask(self, probe: Probe) -> None:

@@ -29,9 +29,9 @@ def _number(value: float | None, unit: str) -> str:
 
 def _cells(result: Result) -> tuple[str, ...]:
     ratio = "–" if result.bare is None else f"{result.figure:.2f}"
-    goal = (
-        "–" if result.goal is None else f"≤ {_number(result.goal, result.unit) if result.bare is None else result.goal}"
-    )
+    goal = "–"
+    if result.goal is not None:
+        goal = f"≤ {result.goal:g}" if result.bare is not None else f"≤ {_number(result.goal, result.unit)}"
     ours, bare = _number(result.ours, result.unit), _number(result.bare, result.unit)
     return result.what, ours, bare, ratio, goal, result.verdict.value
 

@@ -45,7 +45,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is measured: ``rounds`` of each side, and ``seconds`` where time is what is counted."""
+    """How much is measured: ``rounds`` of each side, ``seconds`` where time counts, a ``crowd`` of probes."""
 
     rounds: int
     seconds: float
@@ -54,7 +54,7 @@ class Size:
 
 FULL = Size(rounds=200, seconds=8.0, crowd=500)
 QUICK = Size(rounds=40, seconds=2.0, crowd=500)
-TINY = Size(rounds=3, seconds=0.3, crowd=20)
+TINY = Size(rounds=3, seconds=0.5, crowd=60)
 """For the test that nothing here has rotted: its figures mean nothing."""
 
 
