@@ -111,15 +111,19 @@ class ProbeSchedule:
         if self._guard is not None:
             self._guard.cancel()
         if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
-        if self._tasks:
+            self._scheduler.pause()
+            await asyncio.sleep(0)  # a job that was begun just now runs first
+        while self._tasks:
             await asyncio.wait(self._tasks)
+        if self._scheduler.running:
+            # Not before: it cancels what is under way, and samples that are being written would be written twice.
+            self._scheduler.shutdown(wait=False)
         await self._flush()
 
     def _add_jobs(self) -> None:
         for beat in self._beats:
             self._add(self._strike, beat.id, beat.every, beat)
-        self._add(self._flush, "write samples", 1.0)
+        self._add(self._write, "write samples", 1.0)
 
     def _add(self, job: Callable[..., Awaitable[None]], name: str, every: float, *args: object) -> None:
         self._scheduler.add_job(
@@ -141,6 +145,12 @@ class ProbeSchedule:
             self._say("skipped", skipped, beat=beat.id)
         for delay, probe in beat.delays(self._jitter):
             loop.call_later(delay, self._launch, probe)
+
+    async def _write(self) -> None:
+        task = asyncio.ensure_future(self._flush())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
 
     def _launch(self, probe: Probe) -> None:
         if self._closed:

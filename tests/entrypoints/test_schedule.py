@@ -171,6 +171,28 @@ async def test_closing_waits_for_the_probes_under_way_and_writes_what_they_gave(
     assert asked.flushes == flushed_before + 1
 
 
+async def test_closing_lets_samples_that_are_being_written_be_written_once() -> None:
+    asked = Asked()
+    release = asyncio.Event()
+    writes: list[str] = []
+
+    async def flush() -> None:
+        writes.append("begun")
+        await release.wait()
+        writes.append("done")
+
+    schedule = ProbeSchedule([probe("a")], asked.ask, flush)
+    schedule.start()
+    await until(lambda: "begun" in writes)
+    closing = asyncio.create_task(schedule.close())
+    await asyncio.sleep(0.05)
+    assert writes == ["begun"]
+    release.set()
+    await closing
+    assert writes == ["begun", "done"] * 2
+    assert schedule.counts["failed"] == 0
+
+
 async def test_without_probes_there_is_nothing_to_do_but_to_end() -> None:
     asked = Asked()
     schedule = ProbeSchedule([], asked.ask, asked.flush)
