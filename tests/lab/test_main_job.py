@@ -40,6 +40,7 @@ async def compare_with_the_directors(work: Work) -> None:
 
 async def test_status_in_socket_mode_shows_what_both_directors_say(site: Lab, tmp_path: Path) -> None:
     async with at_work(site, tmp_path) as work:
+        await work.until_recorded("HealthChanged", at_least=9)
         await work.command("/lvs status")
         await compare_with_the_directors(work)
         status, out, _ = await work.terminal("lvs", "status", "--json")
@@ -75,6 +76,7 @@ async def test_status_in_http_mode_is_the_same(site: Lab, tmp_path: Path) -> Non
     async with at_work(site, tmp_path, mode="http", start=False) as work, relay(site, 8780) as url:
         work.slack.use_http(url)
         await work.start()
+        await work.until_recorded("HealthChanged", at_least=9)
         await work.command("/lvs status")
         await compare_with_the_directors(work)
 

@@ -61,7 +61,7 @@ class Work:
         if settled:
             await self.until(lambda: self.slack.connected, "the bot is connected")
             await self.until_recorded("RollCallTaken")
-            await self.until_recorded("HealthChanged", at_least=9)
+            await self.until_recorded("HealthChanged", lambda e: e.service == "http", at_least=3)
 
     async def kill(self) -> None:
         """kill -9."""
