@@ -102,7 +102,7 @@ async def _under_load(slack: StandIn, files: BotFiles, size: Size) -> Result:
     if state is None or state["errands"] < SLOW_COMMANDS:
         raise CannotMeasure(f"the slow commands were over before the others were asked: {state}")
     return Result(
-        what=f"the same with {SLOW_COMMANDS} slow commands in flight, p99",
+        what=f"slash command with {SLOW_COMMANDS} slow ones in flight, Socket Mode, p99",
         unit="ms",
         ours=p99(acks) * 1000,
         goal=UNDER_LOAD_MS,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.entrypoints.webhook import sign
 from bot.local.slack import Change, ChannelSetup, Config, StandIn
@@ -78,13 +79,13 @@ class Arrivals:
 
 
 async def measure(folder: Path, size: Size) -> list[Result]:
-    """Both figures."""
+    """All three figures."""
     async with AsyncExitStack() as stack:
         key = new_key(folder / "key")
         sshd = Sshd(folder / "sshd", key=key)
         stack.callback(sshd.stop)
         play_director(sshd)
-        clusters = [_cluster(number, sshd) for number in range(-(-size.rounds // BURST))]
+        clusters = [_cluster(number, sshd) for number in range(size.rounds // BURST + 1)]
         channels = tuple(ChannelSetup(id=channel_of(c), name=f"lvs-{c.name}") for c in clusters)
         slack = await stack.enter_async_context(StandIn(Config(channels=channels)))
         files = write_bot(
@@ -96,9 +97,10 @@ async def measure(folder: Path, size: Size) -> list[Result]:
         await stack.enter_async_context(bare)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         await _until_called(session, files, len(clusters))
-        events = _events(clusters, size.rounds)
+        events = _events(clusters, size.rounds + 1)
         latency = await _compare(session, slack, files, f"http://127.0.0.1:{port}/events", events)
-        return [latency, await _burst(session, files, clusters, 10 * size.rounds)]
+        burst = await _burst(session, files, clusters, 10 * size.rounds)
+        return [latency, burst, await _sessions(slack, channel_of(clusters[0]), size.rounds)]
 
 
 def _cluster(number: int, sshd: Sshd) -> Cluster:
@@ -140,6 +142,8 @@ async def _compare(
             await _told_s(session, arrivals, event.channel, bare_url, plain, {"Content-Type": "application/json"})
         )
         disk.append(await asyncio.to_thread(_sync_s, files.directory / "synced"))
+    # The first is for warming up: the stand-in compiles its rules of what a message may be when it sees one.
+    bot, bare = bot[1:], bare[1:]
     return Result(
         what="event POST to message in Slack, durable commit included",
         unit="ms",
@@ -197,4 +201,26 @@ async def _burst(session: aiohttp.ClientSession, files: BotFiles, clusters: Sequ
         unit="/s",
         ours=count / (time.perf_counter() - began),
         note=f"{count} POSTs of one event each, {AT_ONCE} at once, each answered once it is on the disk",
+    )
+
+
+async def _sessions(slack: StandIn, channel: str, count: int) -> Result:
+    """Why the bot's Slack client is given a session: without one it opens a connection for every call."""
+    async with aiohttp.ClientSession() as session:
+        clients = [
+            AsyncWebClient(token=slack.bot_token, base_url=slack.base_url, session=each) for each in (None, session)
+        ]
+        took: list[list[float]] = [[], []]
+        for _ in range(count):
+            for client, samples in zip(clients, took, strict=True):
+                began = time.perf_counter()
+                await client.chat_postMessage(channel=channel, text="measured")
+                samples.append(time.perf_counter() - began)
+    own, shared = (p50(samples) * 1000 for samples in took)
+    return Result(
+        what="a Slack call without a shared HTTP session, against one with it",
+        unit="ms",
+        ours=own,
+        bare=shared,
+        note="medians; the bot shares one; over the Internet a TLS handshake comes on top",
     )
