@@ -63,8 +63,7 @@ async def observe(shell: RemoteShell, director: Director, *, deadline: float | N
     for result in results:
         if isinstance(result, ShellError):
             # To read is safe to lose: that a command may have run matters only where it changes something.
-            lost = isinstance(result, OutcomeUnknown)
-            reason = f"no answer within {deadline:g} s" if lost else result.reason
+            reason = result.cause if isinstance(result, OutcomeUnknown) else result.reason
             return Observed(director=director.name, reachable=False, error=reason)
         if isinstance(result, CommandFailed):
             problems.append(str(result))

@@ -99,7 +99,14 @@ class AuthenticationRefused(ShellError):
 
 
 class OutcomeUnknown(ShellError):
-    """The deadline passed or the connection broke after the command was sent: it may have run. Observe first."""
+    """The deadline passed or the connection broke after the command was sent: it may have run. Observe first.
+
+    ``cause`` is what happened, without the warning: enough for a command that only reads.
+    """
+
+    def __init__(self, director: str, argv: Sequence[str], reason: str, cause: str = "") -> None:
+        super().__init__(director, argv, reason)
+        self.cause = cause or reason
 
 
 class RemoteShell(Protocol):

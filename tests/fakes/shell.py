@@ -143,7 +143,12 @@ class FakeShell:
                 if host.loses_answers:
                     raise TimeoutError
         except TimeoutError as error:
-            raise OutcomeUnknown(director.name, full, f"`{quoted(full)}` was sent, but no answer came") from error
+            raise OutcomeUnknown(
+                director.name,
+                full,
+                f"`{quoted(full)}` was sent, but no answer came",
+                f"no answer within {deadline:g} s",
+            ) from error
         return CommandResult(
             director=director.name,
             argv=full,

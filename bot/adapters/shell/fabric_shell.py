@@ -151,4 +151,4 @@ def quoted(argv: Sequence[str]) -> str:
 
 def _unknown(director: Director, argv: Sequence[str], why: str) -> OutcomeUnknown:
     reason = f"`{shlex.join(argv)}` was sent, but {why}. It may have run: look at the director before trying again"
-    return OutcomeUnknown(director.name, argv, reason)
+    return OutcomeUnknown(director.name, argv, reason, why)
