@@ -180,7 +180,15 @@ def _terminal(config: Path, command: Command, work: Callable[..., Awaitable[int]
     async def main() -> None:
         parts = await open_parts(settings, "terminal")
         try:
-            terminal = Terminal(parts.chronicle, parts.operator(), parts.shell, parts.clock, Console(), err)
+            terminal = Terminal(
+                parts.chronicle,
+                parts.operator(),
+                parts.shell,
+                parts.clock,
+                Console(),
+                err,
+                channels=settings.slack.channels,
+            )
             status = await work(terminal, command)
         finally:
             await parts.close()

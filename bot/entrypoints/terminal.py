@@ -8,7 +8,7 @@ import os
 import pwd
 import shlex
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -43,7 +43,15 @@ class Terminal:
     """Runs one command and says how it went; each method returns the exit status."""
 
     def __init__(
-        self, chronicle: Chronicle, operator: Operator, shell: RemoteShell, clock: Clock, out: Console, err: Console
+        self,
+        chronicle: Chronicle,
+        operator: Operator,
+        shell: RemoteShell,
+        clock: Clock,
+        out: Console,
+        err: Console,
+        *,
+        channels: Mapping[str, str],
     ) -> None:
         self._chronicle = chronicle
         self._operator = operator
@@ -51,6 +59,7 @@ class Terminal:
         self._clock = clock
         self._out = out
         self._err = err
+        self._channels = channels
 
     async def status(self, name: str | None, *, as_json: bool) -> int:
         """Show what the directors hold now."""
@@ -76,7 +85,9 @@ class Terminal:
     async def change(self, command: Command, *, confirmed: Callable[[], bool] | None, dry_run: bool, wait: bool) -> int:
         """Drain or restore. *confirmed* asks the person (None: they said ``--yes``)."""
         with self._err.status("asking every director …"):
-            request = Request(command=command, by=me(), request_id=f"terminal:{uuid.uuid4()}", channel=None)
+            request = Request(
+                command=command, by=me(), request_id=f"terminal:{uuid.uuid4()}", channel=self._channel(command)
+            )
             answer = await self._operator.request(request)
         if isinstance(answer, Answer):
             self._say(answer)
@@ -93,6 +104,11 @@ class Terminal:
             self._say(decided)
             return REFUSED
         return await self._see_through(answer, wait=wait)
+
+    def _channel(self, command: Command) -> str | None:
+        """Where the running bot shows the operation, once it is confirmed: colleagues on duty see what is done here."""
+        found = self._chronicle.fleet.find(command.name or "")
+        return None if isinstance(found, NotFound) else self._channels.get(found.cluster.name)
 
     async def _see_through(self, operation: Operation, *, wait: bool) -> int:
         """Carry *operation* out, saying what is left every second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
+from bot.domain.events import Via
 from bot.domain.incidents import Incident
 from bot.domain.operations import Operation, Phase
 from bot.flows.announcing import Announcement, Projection
@@ -54,10 +55,15 @@ def projection(channels: Mapping[str, str], connected: Connected) -> Projection:
             for incident in incidents.all:
                 yield from _of_incident(incident, channel, now, world, drafts)
         for operation in world.operations.by_id.values():
-            if operation.channel and not _stale(operation.ended_at, now):
+            if operation.channel and _to_be_shown(operation) and not _stale(operation.ended_at, now):
                 yield _of_operation(operation, operation.channel, connected(operation.id), drafts)
 
     return project
+
+
+def _to_be_shown(operation: Operation) -> bool:
+    """What a terminal only asks about (a dry run, a question that was denied) is nobody else's business yet."""
+    return operation.by.via is Via.SLACK or operation.confirmed_by is not None
 
 
 def _stale(ended_at: datetime | None, now: datetime) -> bool:

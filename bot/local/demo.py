@@ -15,11 +15,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel as Box
 
+from bot.domain.commands import GRAMMAR
 from bot.local.lab.lab import Lab
 from bot.local.panel import LabPanel
+from bot.local.slack.config import Config, SlashCommand
 from bot.local.slack.standin import StandIn
 from bot.settings import load_fleet
 
+COMMAND = SlashCommand(
+    command="/lvs",
+    description="Look at and run the load balancers",
+    usage_hint=" | ".join(row.usage for row in GRAMMAR),
+)
 CONNECT_PATIENCE = 30.0  # seconds until the bot has to be connected to the stand-in
 
 
@@ -80,7 +87,7 @@ async def _play(lab: Lab, directory: Path, port: int, stop: asyncio.Event, steps
     panel = LabPanel(lab)
     # The bot lives in the lab's own network and Slack on this machine's loopback: the same workspace listens in both.
     inside = lab.socket_in_ops("127.0.0.1", port)
-    async with StandIn(port=port, sockets=[inside], panel=panel) as slack:
+    async with StandIn(Config(commands=(COMMAND,)), port=port, sockets=[inside], panel=panel) as slack:
         panel.changed = slack.panel_changed
         config = lab.write_bot_config(directory, slack_base_url=slack.base_url)
         environment = {

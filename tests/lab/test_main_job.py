@@ -178,6 +178,8 @@ async def test_a_terminal_drains_and_restores_beside_the_running_bot(site: Lab, 
         assert status == 0, err
         assert "web1 is drained" in out
         assert await asyncio.to_thread(behind, site, "sv2", "http") == DRAINED
+        shown = await work.until_shown("web1 is drained: weight 0 on sv1 and sv2")
+        assert "(terminal)" in shown
         await work.command("/lvs status web1")
         await work.until_shown("drained by root")
         status, out, err = await work.terminal("lvs", "restore", "web1", "--yes")
