@@ -11,6 +11,7 @@ TEST_PACKAGES = (
     "fonts-dejavu-core",
     "fonts-noto-color-emoji",
     "iputils-ping",
+    "libatomic1",  # Playwright's driver is a Node.js that links to it
     "openssh-server",
     "postgresql",
     "util-linux",
