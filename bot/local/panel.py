@@ -33,7 +33,9 @@ class HostView:
             return self.state.value
         if self.keepalived is None:
             return "running, not asked yet"
-        return f"keepalived {'runs' if self.keepalived else 'is stopped'}{', holds the VIP' if self.holds_vip else ''}"
+        if self.holds_vip:
+            return "holds the VIP"
+        return "keepalived runs" if self.keepalived else "keepalived is stopped"
 
 
 class LabPanel:
