@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.domain.events import OperationKind, Step
-from bot.domain.fleet import Cluster, Director, RealServer, VirtualService
+from bot.domain.fleet import Cluster, RealServer, VirtualService
 from bot.domain.observed import IpvsDestination, IpvsTable, destination_of
 
 # How lvs.ipvsadm builds the argv that sets a weight; passed in, because the domain does not know the tools.
@@ -31,11 +31,6 @@ class Plan:
     real_server: str
     steps: tuple[Step, ...]
     warnings: tuple[str, ...] = ()
-
-    @property
-    def active(self) -> int:
-        """Active connections of the real server, over all directors and services that the steps change."""
-        return sum(step.active for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,8 +197,3 @@ def _steps(
                     )
                 )
     return tuple(steps)
-
-
-def directors_in_order(cluster: Cluster, holders: tuple[str, ...]) -> tuple[Director, ...]:
-    """The directors, those that hold no VIP first: a mistake then shows where no client is."""
-    return tuple(sorted(cluster.directors, key=lambda d: d.name in holders))

@@ -10,11 +10,6 @@ from bot.views.words import cut
 Block = dict[str, Any]
 
 
-def header(text: str) -> Block:
-    """A large plain line; at most 150 characters."""
-    return {"type": "header", "text": {"type": "plain_text", "text": cut(text, 150), "emoji": True}}
-
-
 def section(text: str) -> Block:
     """A paragraph of mrkdwn; at most 3,000 characters."""
     return {"type": "section", "text": {"type": "mrkdwn", "text": cut(text, 3000)}}
@@ -37,11 +32,6 @@ def preformatted(lines: Iterable[str]) -> list[Block]:
 def context(*texts: str) -> Block:
     """Small grey remarks; at most ten."""
     return {"type": "context", "elements": [{"type": "mrkdwn", "text": cut(t, 2000)} for t in texts[:10]]}
-
-
-def divider() -> Block:
-    """A line."""
-    return {"type": "divider"}
 
 
 def actions(block_id: str, buttons: Sequence[Block]) -> Block:

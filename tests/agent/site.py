@@ -12,14 +12,13 @@ import sys
 import termios
 import time
 from array import array
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
 
 from bot.domain.events import Recorded, VrrpStateChanged
-from bot.domain.health import ProbeResult
 from bot.entrypoints.webhook import DirectorAccess, Heartbeat, WebhookSettings, webhook_routes
 from bot.flows.ports import Entry, JournalUnavailable
 
@@ -81,14 +80,8 @@ class ListJournal:
             event=entry.event,
         )
 
-    async def read(self, *, after: int = 0, kinds: Sequence[str] = (), limit: int = 1000) -> tuple[Recorded, ...]:
-        raise NotImplementedError("the webhook only appends")
-
     async def last_sequence(self) -> int:
         return len(self.entries)
-
-    async def add_samples(self, results: Sequence[ProbeResult]) -> None:
-        raise NotImplementedError("the webhook only appends")
 
     async def close(self) -> None:
         self.broken = True

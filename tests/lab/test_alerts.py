@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bot.domain.events import OutageMeasured, VrrpStateChanged
 from bot.local.lab.lab import Lab
-from tests.lab.client import holders
-from tests.lab.work import CHANNEL, Work, at_work, words_of
+from tests.lab.client import eventually, holders
+from tests.lab.work import CHANNEL, Work, at_work
 
 
 async def outage_told(work: Work, shown: str) -> tuple[float, float]:
@@ -78,7 +78,6 @@ async def test_a_stopped_web_server_is_one_story_and_recovery_closes_it(site: La
         await work.on("sv1", "systemctl", "start", "nginx")
         await work.until_shown("web1 is up again")
         assert len(work.alerts()) == 1, work.alerts()
-        assert len({str(m["ts"]) for m in work.slack.messages(CHANNEL) if "web1 is down" in words_of(m)}) <= 1
 
 
 async def test_what_happens_while_slack_is_away_is_told_in_order_when_it_is_back(site: Lab, tmp_path: Path) -> None:
@@ -99,7 +98,7 @@ async def test_what_happens_while_the_bot_is_dead_is_told_when_it_lives_again(si
     async with at_work(site, tmp_path) as work:
         await work.kill()
         await work.on("sv1", "systemctl", "stop", "keepalived")
-        await asyncio.to_thread(lambda: [holders(site) == ["sv2"] or None])
+        await asyncio.to_thread(eventually, lambda: holders(site) == ["sv2"])
         await work.start()
         await work.until_shown("VI_1 failed over: sv1 → sv2")
         claims = [e for e in await work.events("VrrpStateChanged") if isinstance(e, VrrpStateChanged)]
