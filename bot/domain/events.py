@@ -81,6 +81,16 @@ class AgentGap:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTestHeard:
+    """A self-test's marked event came from a director's agent. ``written_at`` is by the director's clock."""
+
+    cluster: str
+    director: str
+    test: str
+    written_at: datetime
+
+
 # --- what the bot found out itself ----------------------------------------------------------------------------------
 
 
@@ -92,20 +102,65 @@ class BotStarted:
     runner: str
 
 
+class ProcessRole(StrEnum):
+    """Which of keepalived's processes one is (keepalived.conf(5), process_names). CHILD: it does not say which."""
+
+    PARENT = "parent"
+    VRRP = "VRRP process"
+    CHECKERS = "health checker"
+    CHILD = "child"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepalivedProcess:
+    """One of keepalived's processes. ``state`` is ps(1)'s letter: R, S, D, T (stopped by a signal), Z …"""
+
+    pid: int
+    role: ProcessRole
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatPath:
+    """What forwarding by NAT needs of a director. None: it could not be read.
+
+    ``conntrack`` is net.ipv4.vs.conntrack (None also where the ip_vs module is not loaded). ``snat`` is whether the
+    fleet's SNAT rule is there (None where the fleet asks for none), ``packets`` how many it has counted.
+    """
+
+    ip_forward: bool | None = None
+    conntrack: bool | None = None
+    snat: bool | None = None
+    packets: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollCallAnswer:
     """One director's answer to a roll call. ``error`` is set where there is none: its state is UNKNOWN.
 
     ``holds`` lists the virtual addresses found on its interfaces, without prefix length. ``weights`` is (service, real
-    server, weight) for every pool member in its IPVS table; one that keepalived removed is missing from it. None: the
-    table could not be read.
+    server, weight) for every pool member in its IPVS table; one that keepalived removed is missing from it.
+    ``services`` names the fleet's services that are in the table, ``strangers`` is (service, address:port, weight) for
+    destinations that no pool has (a sorry server, something added by hand). None: it could not be read.
+
+    ``refused`` says that the host is there but did not let the bot in (its key, or the bot's). ``heard_at`` is the last
+    heartbeat of its agent by then. ``boot`` is the kernel's boot id, ``clock_behind_s`` how far its clock is behind the
+    bot's, in seconds.
     """
 
     director: str
     error: str | None = None
+    refused: bool = False
+    heard_at: datetime | None = None
     holds: tuple[str, ...] = ()
     keepalived: UnitState | None = None
     weights: tuple[tuple[str, str, int], ...] | None = None
+    services: tuple[str, ...] | None = None
+    strangers: tuple[tuple[str, str, int], ...] = ()
+    processes: tuple[KeepalivedProcess, ...] | None = None
+    nat: NatPath | None = None
+    boot: str | None = None
+    clock_behind_s: float | None = None
 
     @property
     def answered(self) -> bool:
@@ -115,7 +170,10 @@ class RollCallAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollCallTaken:
-    """Every director of a cluster was asked who holds what, from ``asked_at`` on. ``reason`` says why it was asked."""
+    """Directors of a cluster were asked who holds what, from ``asked_at`` on. ``reason`` says why they were asked.
+
+    One that takes longer than the others is not waited for: its answer follows in a roll call of its own.
+    """
 
     cluster: str
     reason: str
@@ -171,6 +229,133 @@ class OutageMeasured:
     last_bad_at: datetime
     first_good_at: datetime
     failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VrrpStateObserved:
+    """A roll call found a director in a state that its events do not tell. ``claimed`` is its last word."""
+
+    cluster: str
+    director: str
+    instance: str
+    state: VrrpState
+    claimed: VrrpState | None
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealServerObserved:
+    """A roll call found a real server in or out of a director's table, and its events do not tell: one was missed."""
+
+    cluster: str
+    director: str
+    service: str
+    real_server: str
+    up: bool
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateChanged:
+    """A TLS probe found that a certificate is about to end (``expiring``), or that it no longer is."""
+
+    cluster: str
+    service: str
+    real_server: str | None
+    expiring: bool
+    ends_at: datetime
+    least_days: int
+
+
+class Sense(StrEnum):
+    """What the bot itself needs in order to see and be heard."""
+
+    SLACK = "Slack"
+    SCHEDULE = "probe schedule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenseChanged:
+    """The bot lost one of its senses (``lost``), or has it back. ``since`` is when that began; told in each cluster."""
+
+    cluster: str
+    sense: Sense
+    lost: bool
+    since: datetime
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTestStarted:
+    """The alert path is being tested. ``by`` is None for the scheduled one, ``channel`` where the result is wanted."""
+
+    cluster: str
+    test: str
+    by: Actor | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTestFinished:
+    """A self-test is over. ``stages`` is (director, stage, milliseconds); ``failed`` is (director, why)."""
+
+    cluster: str
+    test: str
+    stages: tuple[tuple[str, str, float], ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+# --- what time brought, and what people said of incidents -----------------------------------------------------------
+
+
+class Due(StrEnum):
+    """What time alone makes due for an incident."""
+
+    CALM = "calm for as long as was asked for"
+    REMINDER = "reminder"
+    ESCALATION = "escalation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeCame:
+    """It became time for something about an incident."""
+
+    cluster: str
+    incident: int
+    due: Due
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentAcknowledged:
+    """Somebody said that they are on it."""
+
+    cluster: str
+    incident: int
+    by: Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteSet:
+    """Nothing is to be told of ``subject`` (a name of the fleet, or the cluster) before ``until``.
+
+    ``maintenance``: work is planned on it, and what happens to it meanwhile is planned too.
+    """
+
+    cluster: str
+    subject: str
+    until: datetime
+    by: Actor
+    reason: str = ""
+    maintenance: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteCleared:
+    """Somebody ended a mute or a maintenance before its time."""
+
+    cluster: str
+    subject: str
+    by: Actor
 
 
 # --- what operators asked for and what came of it -------------------------------------------------------------------
@@ -357,17 +542,37 @@ class MessagePosted:
     digest: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackSent:
+    """What could not be said in Slack was said another way. ``way`` names it (``webhook``, ``email``)."""
+
+    key: str
+    way: str
+    digest: str
+
+
 Event = (
     VrrpStateChanged
     | RealServerChanged
     | QuorumChanged
     | AgentLineUnreadable
     | AgentGap
+    | SelfTestHeard
     | BotStarted
     | RollCallTaken
     | AgentSilenceChanged
     | HealthChanged
     | OutageMeasured
+    | VrrpStateObserved
+    | RealServerObserved
+    | CertificateChanged
+    | SenseChanged
+    | SelfTestStarted
+    | SelfTestFinished
+    | TimeCame
+    | IncidentAcknowledged
+    | MuteSet
+    | MuteCleared
     | OperationRequested
     | OperationDenied
     | OperationConfirmed
@@ -380,6 +585,7 @@ Event = (
     | OverrideCleared
     | OverrideReasserted
     | MessagePosted
+    | FallbackSent
 )
 
 

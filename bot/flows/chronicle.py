@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bot.domain import incidents, operations, situation
+from bot.domain import incidents, mutes, operations, situation
 from bot.domain.events import (
     AgentGap,
     AgentSilenceChanged,
@@ -21,6 +21,7 @@ from bot.domain.events import (
 )
 from bot.domain.fleet import Cluster, Fleet
 from bot.domain.incidents import Incidents
+from bot.domain.mutes import Mutes
 from bot.domain.operations import Operations
 from bot.domain.situation import Situation
 from bot.flows.ports import Entry, Journal, MessageRef
@@ -44,6 +45,7 @@ class World:
     situations: dict[str, Situation]
     incidents: dict[str, Incidents]
     operations: Operations = field(default_factory=Operations)
+    mutes: Mutes = field(default_factory=Mutes)
     posted: dict[str, Posted] = field(default_factory=dict)
     sequence: int = 0
 
@@ -104,6 +106,7 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     world.sequence = recorded.sequence
     event = recorded.event
     world.operations = operations.fold(world.operations, recorded)
+    world.mutes = mutes.fold(world.mutes, recorded)
     if isinstance(event, MessagePosted):
         ref = MessageRef(channel=event.channel, ts=event.ts)
         world.posted[event.key] = Posted(ref=ref, digest=event.digest)

@@ -82,6 +82,8 @@ def headline(incident: Incident) -> str:
             if over:
                 return f"The agent on {incident.subject} reports in again"
             return f"The agent on {incident.subject} is silent: its keepalived events do not reach the bot"
+        case _:
+            return f"{incident.subject}: {incident.kind.value}{' is over' if over else ''}"
 
 
 def _withdrawn(incident: Incident) -> str:
@@ -133,7 +135,7 @@ def _failover_facts(incident: Incident) -> list[str]:
     if incident.returned_at:
         back = _outages(tuple(o for o in incident.outages if _at_return(incident, o)))
         facts.append(f"on the way back: {f'unreachable for {back}' if back else 'no probe failed'}")
-    if incident.lost and Trouble(Matter.DIRECTOR, incident.lost) in incident.troubles:
+    if incident.lost and Trouble(matter=Matter.DIRECTOR, subject=incident.lost) in incident.troubles:
         facts.append(f"{incident.lost} does not answer: there is no second director until it is back")
     return facts
 

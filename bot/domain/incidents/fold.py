@@ -11,129 +11,14 @@ Invariants (tests/domain/test_incidents.py tries them over orders, duplicates an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from dataclasses import replace
+from datetime import timedelta
 
 from bot.domain.events import OutageMeasured, Recorded, RollCallTaken, VrrpState
 from bot.domain.fleet import Cluster, VrrpInstance
+from bot.domain.incidents.story import Cause, Incident, Incidents, Kind, Matter, Note, Trouble
 from bot.domain.observed import UnitActive
 from bot.domain.situation import Situation, holders_of
-
-
-class Kind(StrEnum):
-    """What is wrong, by the cause that is known so far."""
-
-    FAILOVER = "failover"
-    SPLIT_BRAIN = "split brain"
-    VIP_UNREACHABLE = "VIP unreachable"
-    DIRECTOR_LOST = "director lost"
-    REAL_SERVER_DOWN = "real server down"
-    AGENT_SILENT = "agent silent"
-
-
-class Cause(StrEnum):
-    """Why the MASTER moved, as far as a roll call could tell."""
-
-    UNKNOWN = "not known"
-    DIED = "director does not answer"
-    STOPPED = "keepalived was stopped"
-    RESTARTED = "keepalived was restarted"
-    FAILED = "keepalived failed"
-    FAULT = "director reported FAULT"
-    PREEMPTED = "director of higher priority took over"
-
-
-PLANNED = frozenset({Cause.STOPPED, Cause.RESTARTED, Cause.PREEMPTED})
-
-
-class Matter(StrEnum):
-    """What a trouble is about."""
-
-    VIP = "vip"
-    DIRECTOR = "director"
-    REAL_SERVER = "real server"
-    AGENT = "agent"
-    CONTEST = "contest"
-    ROLE = "role"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Trouble:
-    """One thing that is not as it should be: the address of an instance, a director, a real server."""
-
-    matter: Matter
-    subject: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """A line of an incident's timeline."""
-
-    at: datetime
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """One story. ``id`` is the sequence of the event that opened it; ``hold_until`` is when it is told at the latest.
-
-    ``outages`` are what the probes of the VIP measured during it; ``also_down`` are real servers that went with it.
-    One that is ``withdrawn`` was no story of its own: a mistake, or ``part_of`` the incident with that id.
-    """
-
-    id: int
-    kind: Kind
-    cluster: str
-    subject: str
-    opened_at: datetime
-    hold_until: datetime
-    troubles: frozenset[Trouble] = frozenset()
-    settled: bool = False
-    withdrawn: bool = False
-    resolved_at: datetime | None = None
-    instance: str | None = None
-    old_master: str | None = None
-    new_master: str | None = None
-    moved_at: datetime | None = None
-    returned_at: datetime | None = None
-    cause: Cause = Cause.UNKNOWN
-    lost: str | None = None
-    part_of: int | None = None
-    also_down: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    evidence: tuple[str, ...] = ()
-    holders: tuple[str, ...] = ()
-    outages: tuple[OutageMeasured, ...] = ()
-    timeline: tuple[Note, ...] = ()
-
-    @property
-    def open(self) -> bool:
-        """Whether something of it is still wrong."""
-        return self.resolved_at is None and not self.withdrawn
-
-    @property
-    def planned(self) -> bool:
-        """Whether somebody meant the MASTER to move."""
-        return self.cause in PLANNED
-
-    def due(self, now: datetime) -> bool:
-        """Whether it is time to tell it: somebody was asked, or asking has taken too long, or it is over already."""
-        return not self.withdrawn and (self.settled or now >= self.hold_until)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incidents:
-    """The incidents of one cluster, oldest first: the open ones and the last that are over."""
-
-    all: tuple[Incident, ...] = ()
-    outages: tuple[OutageMeasured, ...] = ()
-
-    @property
-    def open(self) -> tuple[Incident, ...]:
-        """Those that are not over."""
-        return tuple(i for i in self.all if i.open)
-
 
 KEPT = 50  # incidents that are over stay in memory until this many newer ones exist
 ROLL_CALL_HOLD = timedelta(seconds=5)  # how long a claim waits for a roll call before it is told as a claim
@@ -158,21 +43,25 @@ def fold(state: Incidents, before: Situation, after: Situation, recorded: Record
 
 
 def _cause_first(trouble: Trouble) -> tuple[int, str]:
-    order = (Matter.DIRECTOR, Matter.CONTEST, Matter.VIP, Matter.REAL_SERVER, Matter.AGENT, Matter.ROLE)
+    order = tuple(Matter)
     return order.index(trouble.matter), trouble.subject
 
 
 def troubles_of(situation: Situation, cluster: Cluster) -> frozenset[Trouble]:
     """Everything that is not as it should be in *situation*."""
-    troubles = {Trouble(Matter.DIRECTOR, d.name) for d in cluster.directors if situation.unreachable(d.name)}
-    troubles |= {Trouble(Matter.AGENT, d) for d in situation.silent}
-    troubles |= {Trouble(Matter.REAL_SERVER, r.name) for r in cluster.real_servers if situation.complaints(r.name)}
+    troubles = {
+        Trouble(matter=Matter.DIRECTOR, subject=d.name) for d in cluster.directors if situation.unreachable(d.name)
+    }
+    troubles |= {Trouble(matter=Matter.AGENT, subject=d) for d in situation.silent}
+    troubles |= {
+        Trouble(matter=Matter.REAL_SERVER, subject=r.name) for r in cluster.real_servers if situation.complaints(r.name)
+    }
     for instance in cluster.vrrp_instances:
         if situation.vip_troubles(services_of(cluster, instance)):
-            troubles.add(Trouble(Matter.VIP, instance.name))
+            troubles.add(Trouble(matter=Matter.VIP, subject=instance.name))
         since = situation.contested.get(instance.name)
         if since is not None and any(a.at > since for a in situation.answers.values()):
-            troubles.add(Trouble(Matter.CONTEST, instance.name))
+            troubles.add(Trouble(matter=Matter.CONTEST, subject=instance.name))
     return frozenset(troubles)
 
 
@@ -230,7 +119,7 @@ class _Work:
                 returned_at=None,
                 settled=False,
                 hold_until=self._at + ROLL_CALL_HOLD,
-                troubles=incident.troubles | {Trouble(Matter.ROLE, instance.name)},
+                troubles=incident.troubles | {Trouble(matter=Matter.ROLE, subject=instance.name)},
                 outages=incident.outages or self._recent(instance),
             ),
             f"MASTER moved from {old} to {new}",
@@ -340,7 +229,7 @@ class _Work:
                 return self._open(lambda i: host is not None and i.lost == host)
             case Matter.CONTEST:
                 return self._open(lambda i: i.instance == about)
-            case Matter.ROLE:
+            case _:
                 return None
 
     def _new(self, trouble: Trouble) -> Incident:
@@ -412,7 +301,7 @@ class _Work:
 
     def _absorb(self, director: str) -> None:
         """Real servers that live inside a lost director are part of its story, and have none of their own."""
-        owner = self._owner(Trouble(Matter.DIRECTOR, director))
+        owner = self._owner(Trouble(matter=Matter.DIRECTOR, subject=director))
         assert owner is not None
         for incident in self._opens():
             if incident.kind is not Kind.REAL_SERVER_DOWN or incident.id == owner.id:
@@ -498,6 +387,8 @@ def _well_again(trouble: Trouble, incident: Incident) -> str:
             return "one director holds the address again"
         case Matter.ROLE:
             return "" if incident.returned_at else f"{incident.old_master} stands by as BACKUP"
+        case _:
+            return f"{trouble.matter.value}: {trouble.subject} is well again"
 
 
 def _union(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:

@@ -1,0 +1,29 @@
+"""Incidents: many signals, one story each. A fold of the journal over what is known of a cluster."""
+
+from bot.domain.incidents.fold import fold, services_of, troubles_of
+from bot.domain.incidents.story import (
+    PLANNED,
+    Cause,
+    Incident,
+    Incidents,
+    Kind,
+    Matter,
+    Note,
+    Stage,
+    Trouble,
+)
+
+__all__ = [
+    "PLANNED",
+    "Cause",
+    "Incident",
+    "Incidents",
+    "Kind",
+    "Matter",
+    "Note",
+    "Stage",
+    "Trouble",
+    "fold",
+    "services_of",
+    "troubles_of",
+]

@@ -1,0 +1,214 @@
+"""What an incident is: the troubles that belong to one cause, what is known of it, and its timeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from bot.domain.events import Actor, OutageMeasured
+
+
+class Matter(StrEnum):
+    """What a trouble is about, causes before effects: an incident is named for the first of those it has."""
+
+    PROCESS = "keepalived's process"
+    CONTEST = "contested address"
+    DIRECTOR = "director"
+    ROLE = "role"
+    VACANCY = "address held by nobody"
+    UNIT = "keepalived"
+    TABLE = "IPVS table"
+    ADDRESS = "address removed by hand"
+    CHECKER = "health checker"
+    NAT = "NAT path"
+    SERVICE = "virtual service"
+    VIP = "VIP"
+    REAL_SERVER = "real server"
+    WEIGHT = "weight"
+    DIFFERENCE = "directors differ"
+    CERTIFICATE = "certificate"
+    BLIND = "no way in"
+    AGENT = "agent"
+    STREAM = "event stream"
+    SENSE = "the bot itself"
+
+
+class Kind(StrEnum):
+    """What is wrong, by the cause that is known so far."""
+
+    FAILOVER = "failover"
+    FAILBACK = "failback"
+    SPLIT_BRAIN = "split brain"
+    NO_MASTER = "no master"
+    DIRECTOR_LOST = "director lost"
+    DIRECTORS_LOST = "every director lost"
+    DIRECTOR_PAUSED = "director paused"
+    KEEPALIVED_STOPPED = "keepalived stopped"
+    KEEPALIVED_FAILED = "keepalived failed"
+    KEEPALIVED_FROZEN = "keepalived frozen"
+    KEEPALIVED_RESTARTING = "keepalived restarting"
+    VIP_REMOVED = "VIP removed by hand"
+    TABLE_REMOVED = "IPVS table removed by hand"
+    CHECKER_STOPPED = "health checker stopped"
+    VIP_UNREACHABLE = "VIP unreachable"
+    NAT_BROKEN = "NAT path broken"
+    SERVICE_DOWN = "no healthy real server"
+    REAL_SERVER_DOWN = "real server down"
+    WEIGHT_CHANGED = "weight changed by hand"
+    TABLES_DIFFER = "directors differ"
+    CERTIFICATE_EXPIRING = "certificate expiring"
+    NO_WAY_IN = "no way in"
+    AGENT_SILENT = "agent silent"
+    EVENTS_MISSED = "events missed"
+    BOT_BLIND = "the bot is blind"
+
+
+class Cause(StrEnum):
+    """Why the MASTER moved, as far as a roll call could tell."""
+
+    UNKNOWN = "not known"
+    DIED = "director does not answer"
+    PAUSED = "director was paused"
+    REBOOTED = "director rebooted"
+    STOPPED = "keepalived was stopped"
+    RESTARTED = "keepalived was restarted"
+    FAILED = "keepalived failed"
+    FROZEN = "keepalived is frozen"
+    CHILD_DIED = "keepalived's VRRP process died"
+    FAULT = "director reported FAULT"
+    PREEMPTED = "director of higher priority took over"
+    MAINTENANCE = "maintenance was announced"
+
+
+PLANNED = frozenset({Cause.STOPPED, Cause.RESTARTED, Cause.PREEMPTED, Cause.MAINTENANCE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Trouble:
+    """One thing that is not as it should be.
+
+    ``subject`` is a name of the fleet's: an instance (CONTEST, ROLE, VACANCY, VIP, ADDRESS), a director (PROCESS,
+    DIRECTOR, UNIT, TABLE, CHECKER, NAT, BLIND, AGENT, STREAM), a service (SERVICE, DIFFERENCE), a real server
+    (REAL_SERVER), or what the bot lost (SENSE). ``of`` narrows it down: the director of a WEIGHT, the real server of a
+    CERTIFICATE.
+    """
+
+    matter: Matter
+    subject: str
+    of: str = ""
+
+
+class Stage(StrEnum):
+    """The measured stages of a failover, in the order in which they come."""
+
+    LAST_GOOD_PROBE = "last good probe of the VIP"
+    FIRST_BAD_PROBE = "first failed probe of the VIP"
+    LAST_WORD = "last word of the old MASTER"
+    NEW_MASTER = "new MASTER says so"
+    VIP_SEEN = "VIP found on the new MASTER"
+    FIRST_GOOD_PROBE = "first good probe again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A line of an incident's timeline. ``at`` is when it happened, by the clock of whoever saw it."""
+
+    at: datetime
+    text: str
+    stage: Stage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One story. ``id`` is the sequence of the event that opened it; ``hold_until`` is when it is told at the latest.
+
+    ``troubles`` are what is wrong now, ``seen`` all that ever belonged to it. ``outages`` are what the probes of the
+    VIP measured during it; ``also_down`` are real servers that went with it. ``evidence`` is what was found, in words,
+    ``why`` the reasons for which the VIP does not answer. One that is ``withdrawn`` was no story of its own: a mistake,
+    or ``part_of`` the incident with that id.
+
+    ``changes`` counts how often it began again; ``calm_from`` is when everything last became well and ``calm_until``
+    when it may be called over: what flaps is held open for longer each time.
+    """
+
+    id: int
+    kind: Kind
+    cluster: str
+    subject: str
+    opened_at: datetime
+    hold_until: datetime
+    troubles: frozenset[Trouble] = frozenset()
+    seen: frozenset[Trouble] = frozenset()
+    settled: bool = False
+    withdrawn: bool = False
+    resolved_at: datetime | None = None
+    instance: str | None = None
+    old_master: str | None = None
+    new_master: str | None = None
+    moved_at: datetime | None = None
+    returned_at: datetime | None = None
+    cause: Cause = Cause.UNKNOWN
+    lost: str | None = None
+    part_of: int | None = None
+    also_down: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
+    holders: tuple[str, ...] = ()
+    outages: tuple[OutageMeasured, ...] = ()
+    timeline: tuple[Note, ...] = ()
+    changes: int = 0
+    calm_from: datetime | None = None
+    calm_until: datetime | None = None
+    acknowledged_by: Actor | None = None
+    acknowledged_at: datetime | None = None
+    reminders: int = 0
+    reminded_at: datetime | None = None
+    escalated_at: datetime | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether something of it is still wrong, or it is too early to call it over."""
+        return self.resolved_at is None and not self.withdrawn
+
+    @property
+    def planned(self) -> bool:
+        """Whether somebody meant the MASTER to move."""
+        return self.cause in PLANNED
+
+    @property
+    def flapping(self) -> bool:
+        """Whether it comes and goes."""
+        return self.changes >= FLAPPING
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        """Every name that it is about: muting one of them mutes it."""
+        return frozenset({self.subject, *(t.subject for t in self.seen), *(t.of for t in self.seen if t.of)})
+
+    @property
+    def began_at(self) -> datetime:
+        """When users could first have felt it: the first failed probe, if there was one before it was noticed."""
+        return min((self.opened_at, *(o.first_bad_at for o in self.outages)))
+
+    def due(self, now: datetime) -> bool:
+        """Whether it is time to tell it: somebody was asked, or asking has taken too long, or it is over already."""
+        return not self.withdrawn and (self.settled or now >= self.hold_until)
+
+
+FLAPPING = 3
+"""How often something has to begin anew, soon after it was over, to be called flapping."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incidents:
+    """The incidents of one cluster, oldest first: the open ones and the last that are over."""
+
+    all: tuple[Incident, ...] = ()
+    outages: tuple[OutageMeasured, ...] = ()
+
+    @property
+    def open(self) -> tuple[Incident, ...]:
+        """Those that are not over."""
+        return tuple(i for i in self.all if i.open)
