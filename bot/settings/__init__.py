@@ -6,6 +6,9 @@ from bot.settings.fleet_rules import secret_variable
 from bot.settings.problems import Place, Problem, SettingsError
 from bot.settings.report import Report, check
 from bot.settings.values import (
+    AlertSettings,
+    EmailSettings,
+    FallbackSettings,
     Intervals,
     ListenSettings,
     RoleSettings,
@@ -18,6 +21,9 @@ from bot.settings.values import (
 )
 
 __all__ = [
+    "AlertSettings",
+    "EmailSettings",
+    "FallbackSettings",
     "Intervals",
     "ListenSettings",
     "Place",

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from pydantic import SecretStr
 
 from bot.domain.fleet import Fleet
+from bot.settings.alert_rules import alert_settings
 from bot.settings.bot_shapes import BotShape, SlackShape, WebhookShape
 from bot.settings.bot_shapes import SshShape as BotSshShape
 from bot.settings.document import read_document
@@ -71,6 +72,7 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
             drain_poll_s=shape.intervals.drain_poll,
             drain_patience_s=shape.intervals.drain_patience,
         ),
+        alerts=alert_settings(reader, shape.alerts, fleet, environment),
     )
     for cluster in fleet.clusters:
         for instance in cluster.vrrp_instances:

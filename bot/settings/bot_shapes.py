@@ -10,12 +10,15 @@ from pydantic import Field
 from bot.settings.fields import (
     Account,
     AnyAddress,
+    HostOrAddress,
+    MailAddress,
     Port,
     StorageUrl,
     Text,
     UrlPath,
     Variable,
     WebBase,
+    boolean,
     matching,
     seconds,
     size,
@@ -30,6 +33,7 @@ Channel = Annotated[
     matching(r"#[^\s#,]{1,80}|[CG][A-Z0-9]{2,}", "a channel's id or #name", '"#lvs-site" (a bare # begins a comment)'),
 ]
 User = Annotated[str, matching(r"[UW][A-Z0-9]{2,}", "a Slack user id", "U0ALICE")]
+Called = Annotated[str, matching(r"[UWS][A-Z0-9]{2,}", "the id of a Slack user or user group", "U0ALICE or S0OPS")]
 UserGroup = Annotated[str, matching(r"S[A-Z0-9]{2,}", "a Slack user group id", "S0OPS")]
 
 
@@ -98,6 +102,36 @@ class IntervalsShape(Shape):
     drain_patience: Annotated[float, seconds(1, 604_800, "30m")] = 1800.0
 
 
+class EmailShape(Shape):
+    """Mail, for when Slack stays away."""
+
+    to: list[MailAddress] = Field(default=[], examples=["[duty@example.net]"])
+    sender: MailAddress | None = None
+    host: HostOrAddress = Field(default="localhost", examples=["mail.example.net"])
+    port: Port = Field(default=587, examples=["587"])
+    starttls: Annotated[bool, boolean()] = True
+    user: Text | None = None
+    password: Variable | None = None
+
+
+class FallbackShape(Shape):
+    """Another way to be told, for when Slack stays away."""
+
+    after: Annotated[float, seconds(1, 86400, "60s")] = 60.0
+    webhook: Variable | None = None
+    email: EmailShape | None = Field(default=None, examples=["{to: [duty@example.net]}"])
+
+
+class AlertsShape(Shape):
+    """What happens to an incident that stays open."""
+
+    remind: Annotated[float, seconds(1, 2_592_000, "30m")] = 1800.0
+    escalate: Annotated[float, seconds(1, 2_592_000, "15m")] = 900.0
+    escalate_to: dict[str, Channel] = Field(default={}, examples=['{site: "#on-call"}'])
+    call: list[Called] = Field(default=[], examples=["[U0ALICE, S0OPS]"])
+    fallback: FallbackShape = Field(default=FallbackShape(), examples=["{webhook: LVSBOT_FALLBACK_URL}"])
+
+
 class BotShape(Shape):
     """The whole file. Every key has a default, so that one slip does not hide the next."""
 
@@ -109,3 +143,4 @@ class BotShape(Shape):
     webhook: WebhookShape = Field(default=WebhookShape(), examples=["{path: /events/keepalived}"])
     ssh: SshShape = Field(default=SshShape(), examples=["{known_hosts: known_hosts}"])
     intervals: IntervalsShape = Field(default=IntervalsShape(), examples=["{heartbeat: 5s}"])
+    alerts: AlertsShape = Field(default=AlertsShape(), examples=["{remind: 30m, escalate: 15m}"])

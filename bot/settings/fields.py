@@ -113,6 +113,17 @@ def whole(low: int, high: int, example: int) -> PlainValidator:
     return PlainValidator(check)
 
 
+def boolean() -> PlainValidator:
+    """Yes or no."""
+
+    def check(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise wrong(f"{show(value)} is neither true nor false", "true or false")
+        return value
+
+    return PlainValidator(check)
+
+
 def matching(pattern: str, meaning: str, example: str) -> PlainValidator:
     """A text that is *meaning*: all of it matches *pattern*."""
     compiled = re.compile(pattern)
@@ -188,6 +199,11 @@ def _interface(value: object) -> Interface:
         raise wrong(f"{show(value)} is not an address", "an address with its prefix length: 10.100.5.11/21") from None
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether what goes to *host* never leaves this machine."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def _web_base(value: object) -> str:
     meaning = "https://… (or http:// to this machine only), for example https://slack.com/api/"
     if not isinstance(value, str):
@@ -199,7 +215,7 @@ def _web_base(value: object) -> str:
         raise wrong(f"{show(value)} is not a URL", meaning) from None
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
         raise wrong(f"{show(value)} is not the base of a Web API", meaning)
-    if parts.scheme == "http" and not (host == "localhost" or host.startswith("127.") or host == "::1"):
+    if parts.scheme == "http" and not is_this_machine(host):
         raise wrong("tokens would travel in clear to another machine", meaning)
     return value if value.endswith("/") else value + "/"
 
@@ -237,6 +253,15 @@ Device = Annotated[str, matching(r"[^\s/:]{1,15}", "the name of a network interf
 HostName = Annotated[
     str, matching(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?", "a host name", "www.site.test")
 ]
+HostOrAddress = Annotated[
+    str,
+    matching(
+        r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*",
+        "a host name or an IP address",
+        "mail.example.net",
+    ),
+]
+MailAddress = Annotated[str, matching(r"[^\s@<>,;]+@[^\s@<>,;]+", "a mail address", "duty@example.net")]
 UrlPath = Annotated[str, matching(r"/[!-~]*", "a path that begins with /", "/")]
 Account = Annotated[str, matching(r"[a-z_][a-z0-9_-]{0,31}", "an account's name", "lvsbot")]
 Jump = Annotated[

@@ -96,6 +96,43 @@ class Intervals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmailSettings:
+    """How mail is sent (SMTP). ``password`` is there where ``user`` is; both are None where none is asked for."""
+
+    to: tuple[str, ...]
+    sender: str
+    host: str
+    port: int
+    starttls: bool
+    user: str | None
+    password: SecretStr | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackSettings:
+    """Where alerts go once Slack has been away for ``after_s`` seconds. ``webhook`` is a URL, a secret as a whole."""
+
+    after_s: float
+    webhook: SecretStr | None
+    email: EmailSettings | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    """What happens to an incident that stays open and unacknowledged, and where it is told besides.
+
+    It is told again every ``remind_after_s`` seconds and escalated once, after ``escalate_after_s``: to the channel of
+    its cluster in ``escalate_to``, calling the users and user groups whose ids are in ``call``.
+    """
+
+    remind_after_s: float
+    escalate_after_s: float
+    escalate_to: Mapping[str, str]
+    call: tuple[str, ...]
+    fallback: FallbackSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that the bot is told before it starts."""
 
@@ -107,3 +144,4 @@ class Settings:
     webhook: WebhookSettings
     ssh: SshSettings
     intervals: Intervals
+    alerts: AlertSettings
