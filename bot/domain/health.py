@@ -19,7 +19,8 @@ class Outcome(StrEnum):
 class ProbeResult:
     """One measurement. ``latency_s`` is seconds from start to verdict; ``reason`` says what was wrong, in words.
 
-    ``started_at`` is when the first packet was asked for: what an outage is measured by.
+    ``started_at`` is when the first packet was asked for: what an outage is measured by. ``certificate_ends_at`` is
+    the end of the certificate that a TLS probe found good.
     """
 
     probe: str
@@ -28,6 +29,7 @@ class ProbeResult:
     latency_s: float
     reason: str = ""
     detail: str = ""
+    certificate_ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ class ProbeSchedule:
 
     ``counts`` says what did not go as planned, by name: skipped (a beat passed over), missed, max_instances, failed
     (APScheduler's reports), overrun (too many of one probe under way), restarted (a beat that had fallen silent).
+    ``started`` counts the probes that were started, ``missed`` those that were due and could not be.
     """
 
     def __init__(
@@ -97,6 +98,8 @@ class ProbeSchedule:
         self._guard: asyncio.TimerHandle | None = None
         self._closed = False
         self.counts: Counter[str] = Counter()
+        self.started = 0
+        self.missed = 0
 
     def start(self) -> None:
         """Begin; the first probes start at once."""
@@ -143,6 +146,7 @@ class ProbeSchedule:
         loop = asyncio.get_running_loop()
         if skipped := beat.skipped(loop.time()):
             self._say("skipped", skipped, beat=beat.id)
+            self.missed += skipped * len(beat.probes)
         for delay, probe in beat.delays(self._jitter):
             loop.call_later(delay, self._launch, probe)
 
@@ -159,7 +163,9 @@ class ProbeSchedule:
         # As many as can be under way when each ends within its timeout, and one for the timer's grain.
         if self._under_way[key] > math.ceil(probe.timeout / probe.every):
             self._say("overrun", 1, probe=probe.name)
+            self.missed += 1
             return
+        self.started += 1
         self._under_way[key] += 1
         task = asyncio.ensure_future(self._ask(probe))
         self._tasks.add(task)

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bot.domain import incidents, mutes, operations, situation
+from bot.domain import incidents, mutes, operations, senses, situation
 from bot.domain.events import (
     AgentGap,
     AgentSilenceChanged,
+    CertificateChanged,
     Event,
     HealthChanged,
     MessagePosted,
@@ -17,12 +18,14 @@ from bot.domain.events import (
     QuorumChanged,
     RealServerChanged,
     Recorded,
+    SelfTestHeard,
     VrrpStateChanged,
 )
 from bot.domain.fleet import Cluster, Fleet
 from bot.domain.incidents import Incidents
 from bot.domain.mutes import Mutes
 from bot.domain.operations import Operations
+from bot.domain.senses import Senses
 from bot.domain.situation import Situation
 from bot.flows.ports import Entry, Journal, MessageRef
 
@@ -46,6 +49,7 @@ class World:
     incidents: dict[str, Incidents]
     operations: Operations = field(default_factory=Operations)
     mutes: Mutes = field(default_factory=Mutes)
+    senses: Senses = field(default_factory=Senses)
     posted: dict[str, Posted] = field(default_factory=dict)
     sequence: int = 0
 
@@ -107,6 +111,7 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     event = recorded.event
     world.operations = operations.fold(world.operations, recorded)
     world.mutes = mutes.fold(world.mutes, recorded)
+    world.senses = senses.fold(world.senses, recorded)
     if isinstance(event, MessagePosted):
         ref = MessageRef(channel=event.channel, ts=event.ts)
         world.posted[event.key] = Posted(ref=ref, digest=event.digest)
@@ -125,10 +130,10 @@ def _known(event: Event, cluster: Cluster) -> bool:
     match event:
         case VrrpStateChanged(group=False):
             return event.instance in {i.name for i in cluster.vrrp_instances} and _has(cluster, event.director)
-        case HealthChanged() | OutageMeasured():
+        case HealthChanged() | OutageMeasured() | CertificateChanged():
             service = next((s for s in cluster.services if s.name == event.service), None)
             return service is not None and (event.real_server is None or service.member(event.real_server) is not None)
-        case RealServerChanged() | QuorumChanged() | AgentSilenceChanged() | AgentGap():
+        case RealServerChanged() | QuorumChanged() | AgentSilenceChanged() | AgentGap() | SelfTestHeard():
             return _has(cluster, event.director)
         case _:
             return True

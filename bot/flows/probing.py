@@ -1,15 +1,17 @@
-"""Probe results become health: samples to their table, changes of health and measured outages to the journal."""
+"""Probe results become health: samples to their table; changes of health, outages, ending certificates journalled."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
-from bot.domain.events import HealthChanged, OutageMeasured
+from bot.domain import certificates
+from bot.domain.certificates import Certificate, Ending
+from bot.domain.events import CertificateChanged, HealthChanged, OutageMeasured
 from bot.domain.fleet import Probe
 from bot.domain.health import HealthChange, HealthState, InOrder, Outage, Outcome, ProbeResult, observe
 from bot.flows.chronicle import Chronicle
@@ -24,14 +26,40 @@ MOST_SAMPLES = 20_000
 class Watch:
     """One probe's results in the order in which they started, and what they add up to."""
 
-    def __init__(self, probe: Probe, verdict: Outcome | None) -> None:
+    def __init__(self, probe: Probe, verdict: Outcome | None, expiring: datetime | None = None) -> None:
         self.probe = probe
         self.key = f"{probe.cluster}/{probe.name}"
         self.order = InOrder()
         self.health = HealthState(verdict=verdict)
+        self.certificate = Certificate(told=expiring)
 
     def entries(self, result: ProbeResult) -> tuple[Entry, ...]:
         """Count *result* and return what the journal has to know of it: the outage that it ended first."""
+        return (*self._of_health(result), *self._of_certificate(result))
+
+    def _of_certificate(self, result: ProbeResult) -> tuple[Entry, ...]:
+        if result.certificate_ends_at is None:
+            return ()
+        self.certificate, news = certificates.observe(
+            self.certificate, result.certificate_ends_at, now=result.started_at, least_days=self.probe.expiry_days
+        )
+        if news is None:
+            return ()
+        key = f"certificate:{self.key}:{news.ends_at.isoformat()}:{result.started_at.isoformat()}"
+        known_at = result.started_at + timedelta(seconds=result.latency_s)
+        return (Entry(event=self._ending(news), source_key=key, at_source=known_at),)
+
+    def _ending(self, news: Ending) -> CertificateChanged:
+        return CertificateChanged(
+            cluster=self.probe.cluster,
+            service=self.probe.service,
+            real_server=self.probe.real_server,
+            expiring=news.expiring,
+            ends_at=news.ends_at,
+            least_days=self.probe.expiry_days,
+        )
+
+    def _of_health(self, result: ProbeResult) -> tuple[Entry, ...]:
         seen = observe(self.health, result, rise=self.probe.rise, fall=self.probe.fall)
         self.health = seen.state
         entries = []
@@ -94,7 +122,9 @@ class Probing:
         key = _key(probe)
         if key not in self._watches:
             # At the first question and not before: by then the chronicle has read the journal.
-            self._watches[key] = Watch(self._probes[key], _known(self._chronicle, probe))
+            target = (probe.cluster, probe.service, probe.real_server)
+            expiring = self._chronicle.world.senses.expiring.get(target)
+            self._watches[key] = Watch(self._probes[key], _known(self._chronicle, probe), expiring)
         return self._watches[key]
 
     async def ask(self, probe: Probe) -> None:

@@ -90,6 +90,8 @@ async def test_a_slow_probe_overlaps_itself_but_not_without_bound() -> None:
     release.set()
     await schedule.close()
     assert most == 4
+    assert schedule.started == 4
+    assert schedule.missed == schedule.counts["overrun"]
 
 
 async def test_a_probe_that_raises_is_counted_and_asked_again() -> None:
@@ -108,11 +110,12 @@ async def test_a_probe_that_raises_is_counted_and_asked_again() -> None:
 
 async def test_beats_passed_over_while_the_loop_stood_still_are_counted() -> None:
     asked = Asked()
-    schedule = ProbeSchedule([probe("a")], asked.ask, asked.flush)
+    schedule = ProbeSchedule([probe("a"), probe("b")], asked.ask, asked.flush)
     schedule.start()
     await asked.wait(lambda counts: counts["a"] >= 1)
     time.sleep(0.3)  # noqa: ASYNC251 - a blocking call is what this is about
     await until(lambda: schedule.counts["skipped"] >= 10)
+    assert schedule.missed == 2 * schedule.counts["skipped"]
     seen = asked.counts["a"]
     await asked.wait(lambda counts: counts["a"] > seen)
     await schedule.close()

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.events import Event, HealthChanged, OutageMeasured, Recorded
+from bot.domain.certificates import SURE
+from bot.domain.events import CertificateChanged, Event, HealthChanged, OutageMeasured, Recorded
 from bot.domain.fleet import Probe, ProbeKind
 from bot.domain.health import Outcome, ProbeResult
 from bot.flows.chronicle import Chronicle
@@ -90,6 +91,7 @@ class Script:
 
     def __init__(self) -> None:
         self.under_way: list[asyncio.Future[Outcome]] = []
+        self.certificate_ends_at: datetime | None = None
 
     async def measure(self, probe: Probe) -> ProbeResult:
         number = len(self.under_way)
@@ -102,6 +104,7 @@ class Script:
             started_at=T0 + timedelta(seconds=0.25 * number),
             latency_s=0.1,
             reason="" if outcome is GOOD else f"reason {number}",
+            certificate_ends_at=self.certificate_ends_at,
         )
 
     async def close(self) -> None: ...
@@ -234,3 +237,49 @@ async def test_a_restarted_bot_tells_only_what_has_changed() -> None:
     assert len(before.pages.events) == told
     await after.see(GOOD, GOOD)
     assert health(before.pages.events[-1]) == (None, GOOD)
+
+
+OLD, NEW = T0 + timedelta(days=3), T0 + timedelta(days=90)
+
+
+def endings(pages: Pages) -> list[tuple[bool, datetime]]:
+    return [(e.expiring, e.ends_at) for e in pages.events if isinstance(e, CertificateChanged)]
+
+
+async def test_a_certificate_about_to_end_is_recorded_once_and_its_target_stays_healthy() -> None:
+    trial = Trial()
+    trial.prober.certificate_ends_at = OLD
+    await trial.see(*[GOOD] * 20)
+    assert [type(event) for event in trial.pages.events] == [CertificateChanged, HealthChanged]
+    assert trial.pages.events[0] == CertificateChanged(
+        cluster="site", service="http", real_server=None, expiring=True, ends_at=OLD, least_days=14
+    )
+    trial.prober.certificate_ends_at = NEW
+    await trial.see(*[GOOD] * 20)
+    assert endings(trial.pages) == [(True, OLD), (False, NEW)]
+
+
+async def test_a_restarted_bot_does_not_tell_of_the_same_certificate_again_but_of_its_renewal() -> None:
+    before = Trial()
+    before.prober.certificate_ends_at = OLD
+    await before.see(*[GOOD] * 3)
+    after = Trial(before.pages)
+    await after.chronicle.catch_up()
+    after.prober.certificate_ends_at = OLD
+    await after.see(*[GOOD] * 20)
+    assert endings(before.pages) == [(True, OLD)]
+    again = Trial(before.pages)
+    await again.chronicle.catch_up()
+    again.prober.certificate_ends_at = NEW
+    await again.see(*[GOOD] * SURE)
+    assert endings(before.pages) == [(True, OLD), (False, NEW)]
+
+
+async def test_a_certificate_that_the_full_disk_kept_from_the_journal_is_recorded_later_and_once() -> None:
+    trial = Trial()
+    trial.prober.certificate_ends_at = OLD
+    trial.pages.full = True
+    await trial.see(GOOD)
+    trial.pages.full = False
+    await trial.see(*[GOOD] * 5)
+    assert endings(trial.pages) == [(True, OLD)]

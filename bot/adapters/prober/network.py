@@ -54,6 +54,7 @@ class NetworkProber:
             latency_s=time.perf_counter() - began,
             reason=verdict.reason,
             detail=verdict.detail,
+            certificate_ends_at=verdict.certificate_ends_at,
         )
 
     async def _ask(self, probe: Probe, stage: Stage) -> Verdict:

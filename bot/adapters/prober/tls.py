@@ -15,9 +15,10 @@ DAY_S = 86400
 async def expiry(
     address: str, port: int, *, server_name: str | None, least_days: int, trust: ssl.SSLContext, stage: Stage
 ) -> Verdict:
-    """Shake hands and look at the certificate; it must be good for *least_days* days more.
+    """Shake hands and look at the certificate, which must verify.
 
-    The name is verified where *server_name* says which to expect: one address may serve many. Raises OSError when the
+    One that ends within *least_days* is no outage yet: the target is healthy, and the verdict says when it ends. The
+    name is verified where *server_name* says which to expect: one address may serve many. Raises OSError when the
     connection fails.
     """
     stage.doing = "connecting"
@@ -36,5 +37,5 @@ async def expiry(
     days = (ends_at - datetime.now(UTC)).total_seconds() / DAY_S
     detail = f"certificate ends {ends_at:%Y-%m-%d %H:%M} UTC, in {days:.1f} days"
     if days < least_days:
-        return unhealthy(f"{detail}; fewer than {least_days} are left", detail)
-    return healthy(detail)
+        detail += f"; fewer than {least_days} are left"
+    return healthy(detail, certificate_ends_at=ends_at)

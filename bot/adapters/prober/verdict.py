@@ -5,22 +5,27 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from datetime import datetime
 
 from bot.domain.health import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How one measurement ended; ``reason`` is empty when healthy, ``detail`` is what was seen."""
+    """How one measurement ended; ``reason`` is empty when healthy, ``detail`` is what was seen.
+
+    ``certificate_ends_at`` is the end of a certificate that was found good.
+    """
 
     outcome: Outcome
     reason: str = ""
     detail: str = ""
+    certificate_ends_at: datetime | None = None
 
 
-def healthy(detail: str = "") -> Verdict:
+def healthy(detail: str = "", *, certificate_ends_at: datetime | None = None) -> Verdict:
     """The target answered as it should."""
-    return Verdict(outcome=Outcome.HEALTHY, detail=detail)
+    return Verdict(outcome=Outcome.HEALTHY, detail=detail, certificate_ends_at=certificate_ends_at)
 
 
 def unhealthy(reason: str, detail: str = "") -> Verdict:

@@ -399,7 +399,8 @@ def certificate(folder: Path, *, days: float, name: str = "www.site.test") -> tu
     [
         (30.5, "www.site.test", Outcome.HEALTHY, "in 30."),
         (30.5, None, Outcome.HEALTHY, "in 30."),
-        (13.5, "www.site.test", Outcome.UNHEALTHY, "fewer than 14 are left"),
+        # Good for users until it has ended: a warning of its own, and no outage of the VIP.
+        (13.5, "www.site.test", Outcome.HEALTHY, "fewer than 14 are left"),
         (-1, "www.site.test", Outcome.UNHEALTHY, "certificate: certificate has expired"),
         (30, "other.test", Outcome.UNHEALTHY, "certificate: Hostname mismatch"),
     ],
@@ -413,6 +414,15 @@ async def test_a_certificate_is_judged_by_its_chain_its_name_and_the_days_left(
         found = await measure(probe(ProbeKind.TLS, port, server_name=server_name), prober)
     assert found.outcome is outcome
     assert said in (found.reason or found.detail)
+    assert (found.certificate_ends_at is not None) is (outcome is Outcome.HEALTHY)
+
+
+async def test_the_end_of_a_certificate_is_told_as_it_stands_in_it(tmp_path: Path) -> None:
+    context, pem = certificate(tmp_path, days=30)
+    async with server(hangs, tls=context) as port:
+        prober = NetworkProber(trust=lambda: ssl.create_default_context(cafile=pem))
+        found = await measure(probe(ProbeKind.TLS, port, server_name="www.site.test"), prober)
+    assert found.certificate_ends_at == x509.load_pem_x509_certificate(pem.read_bytes()).not_valid_after_utc
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_unhealthy(tmp_path: Path) -> None:

@@ -1,0 +1,152 @@
+"""Whether the bot itself sees and is heard: readings in, a sense lost or back out; and what the journal knows of it.
+
+A bot that is blind must say so, or its silence passes for all being well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from bot.domain.events import CertificateChanged, Recorded, Sense, SenseChanged
+
+WINDOW_S = 10.0
+"""Seconds over which probes that were started are weighed against those that could not be."""
+STALL_S = 10.0
+"""Seconds without a look after which the bot itself stood still."""
+CALM_S = 10.0
+"""Seconds that a sense has to be well again before it counts as back."""
+PATIENCE_S = {Sense.SLACK: 30.0, Sense.SCHEDULE: 0.0}
+"""Seconds that something has to be wrong before the sense is lost. The schedule's are in its window already."""
+
+
+# --- what the journal knows -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Senses:
+    """What was told and still holds: ``lost`` since when by (cluster, sense), and the certificates about to end.
+
+    ``expiring`` has their ends by (cluster, service, real server or None for the VIP).
+    """
+
+    lost: Mapping[tuple[str, Sense], datetime] = field(default_factory=dict)
+    expiring: Mapping[tuple[str, str, str | None], datetime] = field(default_factory=dict)
+
+
+def fold(state: Senses, recorded: Recorded) -> Senses:
+    """*state* after *recorded*."""
+    event = recorded.event
+    match event:
+        case SenseChanged():
+            lost = {key: since for key, since in state.lost.items() if key != (event.cluster, event.sense)}
+            if event.lost:
+                lost[event.cluster, event.sense] = event.since
+            return replace(state, lost=lost)
+        case CertificateChanged():
+            target = (event.cluster, event.service, event.real_server)
+            expiring = {key: ends_at for key, ends_at in state.expiring.items() if key != target}
+            if event.expiring:
+                expiring[target] = event.ends_at
+            return replace(state, expiring=expiring)
+        case _:
+            return state
+
+
+# --- the decision ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One look at the bot at ``at`` (seconds on a clock that never jumps).
+
+    ``started`` probes were started so far, ``missed`` were due and could not be. ``slack`` says why Slack is away, in
+    words; empty while it is not.
+    """
+
+    at: float
+    started: int = 0
+    missed: int = 0
+    slack: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feeling:
+    """How one sense does: ``lost`` or not, in trouble since ``bad_from`` or well since ``well_from`` (as Reading.at).
+
+    ``detail`` is what was wrong last, in words.
+    """
+
+    lost: bool = False
+    bad_from: float | None = None
+    well_from: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awareness:
+    """The readings of the last window, oldest first, and what they add up to for each sense."""
+
+    readings: tuple[Reading, ...] = ()
+    feelings: Mapping[Sense, Feeling] = field(default_factory=dict)
+
+    @classmethod
+    def after(cls, known: Senses) -> Awareness:
+        """Where to go on after a restart: what was lost counts as lost until it has been well for a while."""
+        return cls(feelings={sense: Feeling(lost=True) for _, sense in known.lost})
+
+    def lost(self, sense: Sense) -> bool:
+        """Whether *sense* is lost."""
+        return self.feelings.get(sense, Feeling()).lost
+
+
+def observe(before: Awareness, reading: Reading) -> Awareness:
+    """*before* with one more *reading*."""
+    wrong = {Sense.SLACK: (reading.slack, reading.at), Sense.SCHEDULE: _schedule(before.readings, reading)}
+    feelings = {
+        sense: _feel(before.feelings.get(sense, Feeling()), reading.at, sense, *wrong[sense]) for sense in Sense
+    }
+    return Awareness(readings=_window((*before.readings, reading)), feelings=feelings)
+
+
+def changes(before: Awareness, known: Senses, cluster: str, now: datetime) -> Iterator[SenseChanged]:
+    """What the journal does not know yet of *cluster*, by *before*'s last reading, which was taken at *now*."""
+    for sense, feeling in before.feelings.items():
+        if feeling.lost is ((cluster, sense) in known.lost):
+            continue
+        began = (feeling.bad_from if feeling.lost else feeling.well_from) or 0.0
+        ago = timedelta(seconds=before.readings[-1].at - began)
+        detail = feeling.detail if feeling.lost else ""
+        yield SenseChanged(cluster=cluster, sense=sense, lost=feeling.lost, since=now - ago, detail=detail)
+
+
+def _window(readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    """The last readings that span the window: the newest of those that are older than it is the first."""
+    end = readings[-1].at
+    older = [number for number, reading in enumerate(readings) if end - reading.at >= WINDOW_S]
+    return readings[older[-1] :] if older else readings
+
+
+def _schedule(past: tuple[Reading, ...], reading: Reading) -> tuple[str, float]:
+    """What is wrong with the probe schedule, in words (empty: nothing), and since when."""
+    if not past:
+        return "", reading.at
+    if (stood := reading.at - past[-1].at) >= STALL_S:
+        return f"the bot stood still for {stood:.0f} s", past[-1].at
+    first = _window((*past, reading))[0]
+    started, missed = reading.started - first.started, reading.missed - first.missed
+    if reading.at - first.at >= WINDOW_S and missed > started:
+        return f"{missed} of {started + missed} probes were not made in {reading.at - first.at:.0f} s", first.at
+    return "", reading.at
+
+
+def _feel(feeling: Feeling, at: float, sense: Sense, detail: str, since: float) -> Feeling:
+    """*feeling* at *at*, when *detail* (empty: nothing) has been wrong *since* then."""
+    if not detail:
+        well_from = at if feeling.well_from is None else feeling.well_from
+        lost = feeling.lost and at - well_from < CALM_S
+        return replace(feeling, lost=lost, bad_from=None, well_from=well_from)
+    bad_from = since if feeling.bad_from is None else feeling.bad_from
+    lost = feeling.lost or at - bad_from >= PATIENCE_S[sense]
+    return Feeling(lost=lost, bad_from=bad_from, detail=detail)
