@@ -1,24 +1,24 @@
-"""Slack's Web API as a Messenger: one HTTP session, limits waited out, errors told apart."""
+"""Slack's Web API as a Messenger: one HTTP session, limits passed on to who can wait, errors told apart."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.flows.ports import MessageRef, MessageRefused, MessengerUnavailable
+from bot.flows.ports import Found, MessageRef, MessageRefused, MessengerUnavailable, RateLimited
 from bot.views.message import SlackMessage
 
 EVENT_TYPE = "lvs_message"
 # Slack's words for its own troubles (docs: chat.postMessage, errors): the same call may pass later.
 PASSING = frozenset(
     {
-        "ratelimited",
-        "rate_limited",
         "fatal_error",
         "internal_error",
         "service_unavailable",
@@ -26,6 +26,23 @@ PASSING = frozenset(
         "timeout",
     }
 )
+# Of these Slack says that the app as a whole may not speak (any more). No message is to blame, and a mended app may.
+LOCKED_OUT = frozenset(
+    {
+        "not_authed",
+        "invalid_auth",
+        "account_inactive",
+        "token_revoked",
+        "token_expired",
+        "access_denied",
+        "team_access_not_granted",
+        "ekm_access_denied",
+        "org_login_required",
+    }
+)
+PER_PAGE = 200  # what Slack recommends at most (docs: Pagination)
+TRIES = 3  # of a call for whose answer somebody waits, when Slack asks for patience
+LONGEST_WAIT_S = 30.0  # such a somebody is not kept longer than this
 
 
 class SlackMessenger:
@@ -52,52 +69,117 @@ class SlackMessenger:
                 session=self._session,
                 timeout=self._timeout_s,
             )
-            # Only a call that was refused for its rate is surely not carried out. After a broken connection or a
-            # server error a post may stand in the channel: the announcer looks before it posts again.
-            client.retry_handlers = [AsyncRateLimitErrorRetryHandler(max_retry_count=3)]
+            # Nothing is tried again in here. After a broken connection or a server error a post may stand in the
+            # channel already: the announcer looks before it posts again. And where Slack asks for patience, a handler
+            # would sleep inside of the call, while other channels could be written to.
+            client.retry_handlers = []
             self._client = client
         return self._client
 
     async def post(
-        self, channel: str, message: SlackMessage, *, key: str | None = None, thread_ts: str | None = None
+        self,
+        channel: str,
+        message: SlackMessage,
+        *,
+        key: str | None = None,
+        covers: Sequence[str] = (),
+        thread_ts: str | None = None,
+        broadcast: bool = False,
     ) -> MessageRef:
-        """See :meth:`Messenger.post`. Raises MessengerUnavailable, MessageRefused."""
+        """See :meth:`Messenger.post`. Raises MessengerUnavailable (RateLimited: nothing was posted), MessageRefused."""
         answer = await self._call(
             "chat.postMessage",
             channel=await self._id(channel),
             text=message.text,
             blocks=list(message.blocks),
-            metadata=_metadata(key),
+            metadata=_metadata(key, covers),
             thread_ts=thread_ts,
+            reply_broadcast=broadcast or None,
             unfurl_links=False,
         )
         return MessageRef(channel=answer["channel"], ts=answer["ts"])
 
-    async def update(self, ref: MessageRef, message: SlackMessage, *, key: str | None = None) -> None:
-        """See :meth:`Messenger.update`. Raises MessengerUnavailable, MessageRefused."""
+    async def update(
+        self, ref: MessageRef, message: SlackMessage, *, key: str | None = None, covers: Sequence[str] = ()
+    ) -> None:
+        """See :meth:`Messenger.update`. Raises MessengerUnavailable (RateLimited: nothing was done), MessageRefused."""
         await self._call(
             "chat.update",
             channel=ref.channel,
             ts=ref.ts,
             text=message.text,
             blocks=list(message.blocks),
-            metadata=_metadata(key),
+            metadata=_metadata(key, covers),
         )
 
-    async def find(self, channel: str, key: str, *, thread_ts: str | None = None) -> MessageRef | None:
-        """See :meth:`Messenger.find`: the last hundred messages are looked through. Raises MessengerUnavailable."""
-        found = await self._id(channel)
-        method = "conversations.replies" if thread_ts else "conversations.history"
-        answer = await self._call(method, channel=found, ts=thread_ts, limit=100, include_all_metadata=True)
-        for message in answer["messages"]:
-            metadata = message.get("metadata") or {}
-            if (metadata.get("event_payload") or {}).get("key") == key:
-                return MessageRef(channel=found, ts=message["ts"])
-        return None
+    async def find(
+        self, channel: str, keys: Collection[str], *, thread_ts: str | None = None, since: datetime | None = None
+    ) -> Mapping[str, Found]:
+        """See :meth:`Messenger.find`: read page by page until all are found. Raises MessengerUnavailable."""
+        where = await self._id(channel)
+        missing = set(keys)
+        found: dict[str, Found] = {}
+        async for message in self._said(where, thread_ts, since):
+            payload = (message.get("metadata") or {}).get("event_payload") or {}
+            ref = MessageRef(channel=where, ts=message["ts"])
+            for key in missing & {payload.get("key")}:
+                found[key] = Found(ref=ref)
+            for key in missing & set(payload.get("covers") or ()):
+                found.setdefault(key, Found(ref=ref, covered=True))
+            missing -= found.keys()
+            if not missing:
+                break
+        return found
+
+    async def _said(self, channel: str, thread_ts: str | None, since: datetime | None) -> AsyncIterator[Any]:
+        """What was said in *channel* since then, the newest first; in a thread the oldest first."""
+        cursor = ""
+        while True:
+            answer = await self._call(
+                "conversations.replies" if thread_ts else "conversations.history",
+                channel=channel,
+                ts=thread_ts,
+                oldest=f"{since.timestamp():.6f}" if since else None,
+                limit=PER_PAGE,
+                cursor=cursor or None,
+                include_all_metadata=True,
+            )
+            for message in answer["messages"]:
+                yield message
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return
+
+    async def upload(self, channel: str, thread_ts: str | None, filename: str, title: str, content: str) -> None:
+        """See :meth:`Messenger.upload`. Raises MessengerUnavailable, MessageRefused."""
+        data = content.encode()
+        where = await self._id(channel)
+        place = await self._patiently("files.getUploadURLExternal", filename=filename, length=len(data))
+        await self._deposit(place["upload_url"], data)
+        files = json.dumps([{"id": place["file_id"], "title": title}])
+        await self._patiently("files.completeUploadExternal", files=files, channel_id=where, thread_ts=thread_ts)
+
+    async def _deposit(self, url: str, data: bytes) -> None:
+        """Send *data* to the *url* that Slack gave for it. Whoever has that could, too: it is in no error."""
+        assert self._session is not None
+        timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+        try:
+            async with self._session.post(url, data=data, timeout=timeout) as answer:
+                if answer.status != 200:
+                    raise MessengerUnavailable(f"the file was not taken: HTTP {answer.status}")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise MessengerUnavailable(f"the file could not be sent: {type(error).__name__}") from None
+
+    async def greet(self) -> None:
+        """See :meth:`Messenger.greet`. Raises MessengerUnavailable."""
+        try:
+            await self._call("auth.test")
+        except MessageRefused as error:
+            raise MessengerUnavailable(str(error)) from error
 
     async def tell(self, channel: str, user: str, message: SlackMessage) -> None:
         """See :meth:`Messenger.tell`. Raises MessengerUnavailable, MessageRefused."""
-        await self._call(
+        await self._patiently(
             "chat.postEphemeral",
             channel=await self._id(channel),
             user=user,
@@ -107,14 +189,14 @@ class SlackMessenger:
 
     async def members_of(self, usergroup: str) -> tuple[str, ...]:
         """See :meth:`Messenger.members_of`. Raises MessengerUnavailable, MessageRefused."""
-        answer = await self._call("usergroups.users.list", usergroup=usergroup)
+        answer = await self._patiently("usergroups.users.list", usergroup=usergroup)
         return tuple(answer["users"])
 
     async def name_of(self, user: str) -> str:
         """What people call *user*; the id itself where Slack does not say."""
         if user not in self._names:
             try:
-                profile = (await self._call("users.info", user=user))["user"]
+                profile = (await self._patiently("users.info", user=user))["user"]
             except (MessengerUnavailable, MessageRefused):
                 return user
             self._names[user] = profile.get("profile", {}).get("display_name") or profile.get("name") or user
@@ -132,7 +214,7 @@ class SlackMessenger:
         if channel not in self._channels:
             cursor = ""
             while channel not in self._channels:
-                answer = await self._call("conversations.list", limit=200, cursor=cursor, exclude_archived=True)
+                answer = await self._patiently("conversations.list", limit=200, cursor=cursor, exclude_archived=True)
                 self._channels.update({f"#{c['name']}": c["id"] for c in answer["channels"]})
                 cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
                 if not cursor:
@@ -141,30 +223,68 @@ class SlackMessenger:
             raise MessageRefused(f"there is no channel {channel} that the bot can see: invite it, or give the id")
         return self._channels[channel]
 
+    async def _patiently(self, method: str, **arguments: Any) -> Any:
+        """As :meth:`_call`, but where Slack asks for patience, have it: somebody waits for the answer of this."""
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._call(method, **arguments)
+            except RateLimited as error:
+                if not left or error.retry_after_s > LONGEST_WAIT_S:
+                    raise
+                await asyncio.sleep(error.retry_after_s)
+        raise AssertionError("the last try answers or raises")
+
     async def _call(self, method: str, **arguments: Any) -> Any:
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
             if method.startswith("chat."):
                 answer = await self.client.api_call(method, json=given)
+            elif method.startswith("files."):
+                answer = await self.client.api_call(method, data=given)
             else:
                 # Slack's reading methods take no JSON (docs: Using the Web API, POST bodies).
                 answer = await self.client.api_call(method, http_verb="GET", params=given)
         except SlackApiError as error:
-            status = getattr(error.response, "status_code", 0)
-            word = str(error.response.get("error", "")) if isinstance(error.response.data, dict) else ""
-            if word in PASSING or status == 429 or status >= 500 or not word:
-                raise MessengerUnavailable(f"{method}: {word or f'HTTP {status}'}") from error
-            raise MessageRefused(f"{method}: {word}{_why(error)}") from error
+            raise _told_apart(method, error.response) from error
         except (SlackClientError, aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise MessengerUnavailable(f"{method}: {type(error).__name__} {error}") from error
         return answer.data
 
 
-def _metadata(key: str | None) -> dict[str, Any] | None:
-    return {"event_type": EVENT_TYPE, "event_payload": {"key": key}} if key else None
+def _metadata(key: str | None, covers: Sequence[str] = ()) -> dict[str, Any] | None:
+    if not key:
+        return None
+    payload: dict[str, Any] = {"key": key}
+    if covers:
+        payload["covers"] = list(covers)
+    return {"event_type": EVENT_TYPE, "event_payload": payload}
 
 
-def _why(error: SlackApiError) -> str:
+def _told_apart(method: str, response: Any) -> MessengerUnavailable | MessageRefused:
+    """What an answer means that is none. One that is no JSON at all comes as aiohttp's own."""
+    status = getattr(response, "status_code", 0) or getattr(response, "status", 0)
+    found = getattr(response, "data", None)
+    data: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    word = str(data.get("error", ""))
+    if status == 429 or word in ("ratelimited", "rate_limited"):
+        return RateLimited(f"{method}: {word or 'HTTP 429'}", _retry_after(response))
+    if word in PASSING or status >= 500 or not word:
+        return MessengerUnavailable(f"{method}: {word or f'HTTP {status}'}")
+    if word in LOCKED_OUT:
+        return MessengerUnavailable(f"{method}: {word}: Slack does not let the app in, look at SLACK_BOT_TOKEN")
+    return MessageRefused(f"{method}: {word}{_why(data)}")
+
+
+def _retry_after(response: Any) -> float:
+    """The seconds that Slack asks for (docs: Rate limits, Retry-After); one where it does not say."""
+    headers = {str(name).lower(): value for name, value in dict(response.headers).items()}
+    try:
+        return max(float(headers.get("retry-after", 1)), 0.1)
+    except ValueError:
+        return 1.0
+
+
+def _why(data: Mapping[str, Any]) -> str:
     """What Slack says of the place of the fault, if it does."""
-    messages = (error.response.get("response_metadata") or {}).get("messages") or []
+    messages = (data.get("response_metadata") or {}).get("messages") or []
     return f" ({'; '.join(str(m) for m in messages)})" if messages else ""

@@ -186,6 +186,6 @@ class Announcer:
         """The message, if it was posted already without that being recorded (a crash, an answer that was lost)."""
         if announcement.born > self._started and announcement.key not in self._doubtful:
             return None
-        found = await self._messenger.find(announcement.channel, announcement.key, thread_ts=thread_ts)
+        found = await self._messenger.find(announcement.channel, [announcement.key], thread_ts=thread_ts)
         self._doubtful.discard(announcement.key)
-        return found
+        return found[announcement.key].ref if announcement.key in found else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -143,8 +143,24 @@ class MessageRef:
     ts: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Where something was said; ``covered`` where a message about several things at once said it."""
+
+    ref: MessageRef
+    covered: bool = False
+
+
 class MessengerUnavailable(Exception):
     """Slack could not be reached or keeps answering with errors; what was to be said stays in the journal."""
+
+
+class RateLimited(MessengerUnavailable):
+    """Slack asks for ``retry_after_s`` seconds of patience with this method, in this channel. Nothing was done."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class MessageRefused(Exception):
@@ -155,17 +171,40 @@ class Messenger(Protocol):
     """Posts and edits messages."""
 
     async def post(
-        self, channel: str, message: SlackMessage, *, key: str | None = None, thread_ts: str | None = None
+        self,
+        channel: str,
+        message: SlackMessage,
+        *,
+        key: str | None = None,
+        covers: Sequence[str] = (),
+        thread_ts: str | None = None,
+        broadcast: bool = False,
     ) -> MessageRef:
-        """Post *message*; *key* is kept in the message's metadata so that :meth:`find` can find it again."""
+        """Post *message*; a reply that is *broadcast* is shown outside of its thread, too.
+
+        *key*, and the keys of everything else that it *covers*, are kept in the message's metadata so that :meth:`find`
+        can find it again.
+        """
         ...
 
-    async def update(self, ref: MessageRef, message: SlackMessage, *, key: str | None = None) -> None:
+    async def update(
+        self, ref: MessageRef, message: SlackMessage, *, key: str | None = None, covers: Sequence[str] = ()
+    ) -> None:
         """Replace the message at *ref*."""
         ...
 
-    async def find(self, channel: str, key: str, *, thread_ts: str | None = None) -> MessageRef | None:
-        """The bot's own recent message that carries *key*, in the channel or in a thread of it, or None."""
+    async def find(
+        self, channel: str, keys: Collection[str], *, thread_ts: str | None = None, since: datetime | None = None
+    ) -> Mapping[str, Found]:
+        """Those of *keys* that messages carry which were posted *since* then, in the channel or in a thread of it."""
+        ...
+
+    async def upload(self, channel: str, thread_ts: str | None, filename: str, title: str, content: str) -> None:
+        """Put a file with *content* into *channel*, or into the thread *thread_ts* of it."""
+        ...
+
+    async def greet(self) -> None:
+        """Find out whether Slack can be reached and lets the bot in (auth.test)."""
         ...
 
     async def tell(self, channel: str, user: str, message: SlackMessage) -> None:

@@ -146,8 +146,17 @@ class WebApi:
             return refused.as_json(), 400
         return {"ok": True}, 200
 
-    async def upload(self, request: web.Request) -> web.Response:
+    async def upload(self, request: web.Request) -> web.StreamResponse:
         """The bytes of a file, raw or as a form; they must be as many as were announced."""
+        if self._world.faults.is_down:
+            return self._cut(request, "upload", {})
+        fault = self._world.faults.take("upload", "")
+        if fault is not None and not fault.after_effect:
+            return await self._meet(fault, request, "upload", {})
+        answer = await self._take(request)
+        return answer if fault is None else await self._meet(fault, request, "upload", {})
+
+    async def _take(self, request: web.Request) -> web.Response:
         file = self._world.files.get(request.match_info["file"])
         if file is None or file.ticket != request.match_info["ticket"] or file.content is not None:
             return web.Response(status=404, text="no such upload")
