@@ -14,6 +14,7 @@ The promises, and how they are kept:
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -33,7 +34,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 WIRE_VERSION = 1
 
 LINE_MAX = 4096  # bytes; keepalived's lines are far shorter, and a write of up to PIPE_BUF (4096) is atomic: pipe(7)
@@ -917,6 +918,31 @@ def command_run(config: Config, _: argparse.Namespace) -> int:
         return Agent(config).run()
 
 
+def write_to_fifo(path: str, line: bytes) -> float:
+    """Write *line* into the FIFO as keepalived does; when that began, by this director's clock. Raises AgentError.
+
+    A write of up to PIPE_BUF bytes is all or nothing and never ends up inside of another's line (pipe(7)).
+    """
+    if len(line) + 1 > select.PIPE_BUF:
+        raise AgentError("an event of %d bytes; the longest for the FIFO is %d" % (len(line), select.PIPE_BUF - 1))
+    try:
+        fifo = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise AgentError("nobody reads the FIFO %s: is lvs-agent running?" % path) from error
+        raise AgentError("the FIFO %s cannot be written to: %s" % (path, error)) from error
+    try:
+        if not stat.S_ISFIFO(os.fstat(fifo).st_mode):
+            raise AgentError("%s is not a FIFO; remove it and restart lvs-agent, then reload keepalived" % path)
+        began = time.time()
+        os.write(fifo, line + b"\n")
+        return began
+    except BlockingIOError as error:
+        raise AgentError("the FIFO %s is full: lvs-agent does not read it" % path) from error
+    finally:
+        os.close(fifo)
+
+
 def command_emit(config: Config, arguments: argparse.Namespace) -> int:
     """Spool one event given as words, as keepalived's `notify` scripts get them, and wake the agent."""
     words = [" ".join(word.split()) for word in arguments.words]
@@ -925,6 +951,9 @@ def command_emit(config: Config, arguments: argparse.Namespace) -> int:
     line = " ".join(words).encode("utf-8", "surrogateescape")
     if len(line) > LINE_MAX:
         raise AgentError("an event of %d bytes; the longest is %d" % (len(line), LINE_MAX))
+    if arguments.through_fifo:
+        print(json.dumps({"at": round(write_to_fifo(config.fifo, line), 6)}))
+        return 0
     try:
         Spool(config.spool, config.spool_max_bytes).append(line.decode("utf-8", "backslashreplace"))
     except OSError as error:
@@ -981,6 +1010,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     for name, function in (("run", command_run), ("status", command_status), ("test", command_test)):
         commands.add_parser(name, help=function.__doc__).set_defaults(function=function)
     emit = commands.add_parser("emit", help=command_emit.__doc__)
+    emit.add_argument(
+        "--through-fifo",
+        action="store_true",
+        help="write it into the FIFO, as keepalived would, and print when: the agent has to run",
+    )
     emit.add_argument("words", nargs="+", metavar="WORD", help="for example: INSTANCE VI_1 MASTER 100")
     emit.set_defaults(function=command_emit)
     arguments = parser.parse_args(argv)

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
-from bot.domain.events import AgentGap, AgentLineUnreadable, QuorumChanged, RealServerChanged, VrrpStateChanged
+from bot.domain.events import (
+    AgentGap,
+    AgentLineUnreadable,
+    QuorumChanged,
+    RealServerChanged,
+    SelfTestHeard,
+    VrrpStateChanged,
+)
+from bot.lvs.agent import read_test
 from bot.lvs.errors import Unreadable
 from bot.lvs.keepalived import read_event
 
@@ -15,9 +24,15 @@ PASSWORD = re.compile(r"(?i)\b(auth_pass\w*|password|passwd|secret|token)(\W+)\S
 
 
 def event_of_line(
-    cluster: str, director: str, line: str
-) -> VrrpStateChanged | RealServerChanged | QuorumChanged | AgentLineUnreadable:
-    """What *line* of the FIFO says; kept as it came, but for passwords, where the bot cannot read it."""
+    cluster: str, director: str, line: str, *, at: datetime, received_at: datetime
+) -> VrrpStateChanged | RealServerChanged | QuorumChanged | SelfTestHeard | AgentLineUnreadable:
+    """What *line* of the FIFO says; kept as it came, but for passwords, where the bot cannot read it.
+
+    The agent read it *at* a time by its director's clock; its POST began at *received_at* by the bot's.
+    """
+    test = read_test(line)
+    if test is not None:
+        return SelfTestHeard(cluster=cluster, director=director, test=test, written_at=at, received_at=received_at)
     if not line.isprintable():
         return _unreadable(cluster, director, line, "has characters that no name of keepalived's has")
     try:

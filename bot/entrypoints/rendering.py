@@ -7,10 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from bot.domain.fleet import Cluster, Director, Fleet, Found
+from bot.lvs.agent import PROGRAM
 from bot.lvs.rendering import AgentTarget, CannotRender, Firewall, RenderedFile, render_director
 
 MASKED = "*" * 8
-PROGRAM = "/usr/local/sbin/lvs-agent"
 
 
 def files_of(

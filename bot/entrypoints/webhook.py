@@ -187,11 +187,12 @@ class _Webhook:
             return web.json_response(content, status=refused.status, headers=headers)
 
     async def _answer(self, request: web.Request) -> web.Response:
+        received_at = self._clock.now()
         body = await self._body(request)
         director, access = self._verify(request.headers, body)
         message = _read(body, director)
         if message.records:
-            return await self._record(director, access, message.records)
+            return await self._record(director, access, message.records, received_at)
         if message.heartbeat:
             self._call(self._on_heartbeat, self._heartbeat(director, access, message.heartbeat))
         return web.json_response({"taken": 0})
@@ -232,9 +233,11 @@ class _Webhook:
             raise _Refused(401, "stale", f"the timestamp is {abs(age):.0f} s {way} the bot's clock; set the clocks")
         return director, access
 
-    async def _record(self, director: str, access: DirectorAccess, records: tuple[_Record, ...]) -> web.Response:
+    async def _record(
+        self, director: str, access: DirectorAccess, records: tuple[_Record, ...], received_at: datetime
+    ) -> web.Response:
         """Append *records* in one transaction; 202 if any was new, 200 if none. Raises _Refused."""
-        entries = [_entry(access.cluster, director, record) for record in records]
+        entries = [_entry(access.cluster, director, record, received_at) for record in records]
         try:
             recorded = await self._journal.append(*entries)
         except JournalUnavailable as error:
@@ -294,15 +297,11 @@ def _read(body: bytes, director: str) -> _Message:
     return message
 
 
-def _entry(cluster: str, director: str, record: _Record) -> Entry:
-    gap = record.gap
+def _entry(cluster: str, director: str, record: _Record, received_at: datetime) -> Entry:
+    gap, at = record.gap, datetime.fromtimestamp(record.at, UTC)
     event = (
         event_of_gap(cluster, director, lost=gap.lost, why=gap.why)
         if gap is not None
-        else event_of_line(cluster, director, record.line or "")
+        else event_of_line(cluster, director, record.line or "", at=at, received_at=received_at)
     )
-    return Entry(
-        event=event,
-        source_key=f"agent:{director}:{record.boot}:{record.counter}",
-        at_source=datetime.fromtimestamp(record.at, UTC),
-    )
+    return Entry(event=event, source_key=f"agent:{director}:{record.boot}:{record.counter}", at_source=at)

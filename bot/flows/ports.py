@@ -118,10 +118,17 @@ class RemoteShell(Protocol):
         ...
 
     async def run(
-        self, director: Director, argv: Sequence[str], *, deadline: float = 10.0, sudo: bool = False
+        self,
+        director: Director,
+        argv: Sequence[str],
+        *,
+        deadline: float = 10.0,
+        sudo: bool = False,
+        user: str | None = None,
     ) -> CommandResult:
         """Run *argv* on *director* within *deadline* seconds, through ``sudo -n`` where *sudo* is set.
 
+        *user* is the account that sudo runs it as; None: root.
         A non-zero exit status is a result, not an error. Raises a ShellError when there is no result.
         """
         ...

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from bot.domain.fleet import CheckKind, Cluster, Director, Forwarding, PoolMember, VirtualService, VrrpInstance
 from bot.domain.observed import IpvsDestination, key_of
+from bot.lvs import agent as lvs_agent
 from bot.lvs import iptables, ipvsadm
 
 NOTIFY_FIFO = "/run/lvs-agent/notify.fifo"
@@ -89,6 +90,7 @@ def render_director(
         "modules": ("ip_vs", *sorted({f"ip_vs_{s.scheduler}" for s in cluster.services})),
         "reads": [" ".join(words) for words in READS],
         "changes": _weight_commands(cluster),
+        "agent": lvs_agent,
     }
     files = [
         # The password stands in it, so that nobody but root may read it.

@@ -48,7 +48,8 @@ async def test_each_python_of_this_machine_delivers(bot: Bot, tmp_path: Path, py
         sv1.says(line(0), line(1))
         status, said = await sv1.command("emit", "INSTANCE", "VI_2", "BACKUP", "90")
         assert (status, said) == (0, "")
-        await until(lambda: len(bot.journal.entries) == 3)
+        assert (await sv1.command("emit", "--through-fifo", "TEST", "5e1f7e57"))[0] == 0
+        await until(lambda: len(bot.journal.entries) == 4)
         assert sorted(heard(bot)) == ["VI_0", "VI_1", "VI_2"]
         status, _ = await sv1.command("test")
         assert status == 0

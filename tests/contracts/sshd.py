@@ -56,7 +56,11 @@ class Sshd:
         # sudo itself may be missing, or ask for a password: this one checks how it is called.
         sudo = folder / "bin" / "sudo"
         sudo.parent.mkdir()
-        sudo.write_text('#!/bin/sh\n[ "$1" = -n ] || exit 99\nshift\nexec "$@"\n')
+        sudo.write_text(
+            '#!/bin/sh\n[ "$1" = -n ] || exit 99\nshift\n'
+            # It becomes nobody else: that takes root, and whose account this is must not matter.
+            '[ "$1" != -u ] || shift 2\nexec "$@"\n'
+        )
         sudo.chmod(0o755)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # sshd as root insists on its privilege separation directory

@@ -142,6 +142,12 @@ async def test_sudo_is_asked_never_to_prompt(site: Site) -> None:
     assert result.stdout == "as root|"
 
 
+async def test_sudo_can_be_asked_for_another_account_than_root(site: Site) -> None:
+    result = await site.shell.run(site.sv1, ("printf", "%s|", "as it"), sudo=True, user="lvs-agent")
+    assert result.argv == ("sudo", "-n", "-u", "lvs-agent", "printf", "%s|", "as it")
+    assert result.stdout == "as it|"
+
+
 @pytest.mark.parametrize("argv", [(), ("printf", "nul\0"), ("printf", "\ud800")], ids=["empty", "nul", "surrogate"])
 async def test_what_no_command_line_can_carry_is_refused_before_it_is_sent(site: Site, argv: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"argv|NUL|surrogates"):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from bot.adapters.shell.fabric_shell import quoted
+from bot.adapters.shell.fabric_shell import quoted, through_sudo
 from bot.domain.fleet import Cluster, Director, Forwarding, Protocol, VirtualService
 from bot.domain.observed import CommandResult
 from bot.flows.ports import OutcomeUnknown, ShellError, Unreachable
@@ -125,10 +125,16 @@ class FakeShell:
         return cls({d.name: host_of(cluster, d, master=d.name == master) for d in cluster.directors})
 
     async def run(
-        self, director: Director, argv: Sequence[str], *, deadline: float = 10.0, sudo: bool = False
+        self,
+        director: Director,
+        argv: Sequence[str],
+        *,
+        deadline: float = 10.0,
+        sudo: bool = False,
+        user: str | None = None,
     ) -> CommandResult:
         """As ``RemoteShell.run``."""
-        full = ("sudo", "-n", *argv) if sudo else tuple(argv)
+        full = through_sudo(argv, user) if sudo else tuple(argv)
         quoted(full)
         host = self.hosts.get(director.name)
         if host is None:
@@ -164,8 +170,9 @@ class FakeShell:
         raise TimeoutError
 
     async def _execute(self, host: FakeHost, argv: tuple[str, ...]) -> Reply:
-        root = argv[:2] == ("sudo", "-n")
-        command = argv[2:] if root else argv
+        as_user = argv[:3] == ("sudo", "-n", "-u")
+        root = argv[:2] == ("sudo", "-n") and not as_user
+        command = argv[4:] if as_user else argv[2:] if root else argv
         program = self.programs.get(command[0])
         host.ran.append(command)
         if program is None:

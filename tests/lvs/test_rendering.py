@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bot.domain.fleet import Cluster, Director
 from bot.domain.observed import IpvsDestination, key_of
 from bot.lvs import ipvsadm
+from bot.lvs.agent import emit_test
 from bot.lvs.rendering import AgentTarget, CannotRender, Firewall, render_director
 from bot.settings import load_fleet
 from tests.lvs.exotic import EXOTIC
@@ -163,6 +164,20 @@ def test_sudoers_allows_what_the_bot_reads_and_no_shell_or_edit() -> None:
         "/usr/sbin/iptables -t nat -S POSTROUTING -v",
     }
     assert "lvsbot ALL=(root) NOPASSWD: LVS_READ, LVS_WEIGHT\n" in text
+
+
+@given(more=st.text(min_size=1))
+def test_sudoers_allows_the_self_tests_line_as_the_agents_own_account_and_no_other_command_of_it(more: str) -> None:
+    text = rendered(SITE, SV1)["/etc/sudoers.d/lvsbot"]
+    assert "lvsbot ALL=(lvs-agent) NOPASSWD: LVS_SELF_TEST\n" in text
+    assert text.count("/usr/local/sbin/lvs-agent") == 1
+    [pattern] = re.findall(r"^Cmnd_Alias LVS_SELF_TEST = /usr/local/sbin/lvs-agent (\^.*\$)$", text, re.MULTILINE)
+    program, *words = emit_test("0123abcd")
+    assert program == "/usr/local/sbin/lvs-agent"
+    assert re.fullmatch(pattern, " ".join(words))
+    assert not re.fullmatch(pattern, " ".join(words) + " " + more)
+    for other in ("run", "test", "emit TEST 0123abcd", "emit --through-fifo INSTANCE VI_1 MASTER 100"):
+        assert not re.fullmatch(pattern, other)
 
 
 def test_everything_that_the_reference_site_lacks_is_said_in_keepalived_words() -> None:

@@ -99,10 +99,16 @@ class FabricShell:
         return self._lanes[key]
 
     async def run(
-        self, director: Director, argv: Sequence[str], *, deadline: float = 10.0, sudo: bool = False
+        self,
+        director: Director,
+        argv: Sequence[str],
+        *,
+        deadline: float = 10.0,
+        sudo: bool = False,
+        user: str | None = None,
     ) -> CommandResult:
         """Run *argv* on *director* within *deadline* seconds (see ``RemoteShell.run``)."""
-        full = ("sudo", "-n", *argv) if sudo else tuple(argv)
+        full = through_sudo(argv, user) if sudo else tuple(argv)
         attempt = Attempt(quoted(full), deadline=deadline)
         try:
             async with asyncio.timeout(deadline):
@@ -136,6 +142,11 @@ class FabricShell:
     async def close(self) -> None:
         """Close every connection; a command still running gets an OutcomeUnknown."""
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+
+
+def through_sudo(argv: Sequence[str], user: str | None) -> tuple[str, ...]:
+    """*argv* run by sudo(8), which never asks for a password, as *user* (None: root)."""
+    return ("sudo", "-n", *(("-u", user) if user else ()), *argv)
 
 
 def quoted(argv: Sequence[str]) -> str:
