@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.domain.events import Actor, MuteCleared, MuteSet, Recorded
+
+REMEMBERED = timedelta(hours=24)  # how long after its end a mute can still be asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +26,14 @@ class Mute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutes:
-    """Every mute by (cluster, subject); one that is past its time counts for nothing and goes when the next is set."""
+    """Every mute by (cluster, subject); one that is past its time counts for nothing and goes when the next is set.
+
+    ``over`` are those of the last day that went, each with the time at which it really ended: what came to its end under
+    one of them is not news when it is gone.
+    """
 
     by_subject: Mapping[tuple[str, str], Mute] = field(default_factory=dict)
+    over: tuple[Mute, ...] = ()
 
     def in_force(self, now: datetime) -> tuple[Mute, ...]:
         """The mutes that hold at *now*, those that end first coming first."""
@@ -38,13 +45,20 @@ class Mutes:
         found = [m for m in self.in_force(now) if m.cluster == cluster and m.subject in wanted]
         return max(found, key=lambda m: (m.maintenance, m.until), default=None)
 
+    def held(self, cluster: str, subjects: Iterable[str], at: datetime) -> bool:
+        """Whether a mute covered one of *subjects*, or the whole *cluster*, at *at*, which may be some time ago."""
+        wanted = {*subjects, cluster}
+        every = (*self.by_subject.values(), *self.over)
+        return any(m.cluster == cluster and m.subject in wanted and m.since <= at < m.until for m in every)
+
 
 def fold(state: Mutes, recorded: Recorded) -> Mutes:
     """*state* after *recorded*."""
     event = recorded.event
     match event:
         case MuteSet():
-            left = {key: m for key, m in state.by_subject.items() if recorded.recorded_at < m.until}
+            key = (event.cluster, event.subject)
+            left = {k: m for k, m in state.by_subject.items() if recorded.recorded_at < m.until and k != key}
             mute = Mute(
                 cluster=event.cluster,
                 subject=event.subject,
@@ -54,9 +68,15 @@ def fold(state: Mutes, recorded: Recorded) -> Mutes:
                 reason=event.reason,
                 maintenance=event.maintenance,
             )
-            return replace(state, by_subject={**left, (event.cluster, event.subject): mute})
+            return replace(state, by_subject={**left, key: mute}, over=_over(state, left, recorded.recorded_at))
         case MuteCleared():
             left = {k: m for k, m in state.by_subject.items() if k != (event.cluster, event.subject)}
-            return replace(state, by_subject=left)
+            return replace(state, by_subject=left, over=_over(state, left, recorded.recorded_at))
         case _:
             return state
+
+
+def _over(state: Mutes, left: Mapping[tuple[str, str], Mute], now: datetime) -> tuple[Mute, ...]:
+    """The mutes of the last day that are over at *now*, when only those in *left* still stand."""
+    gone = (replace(m, until=min(m.until, now)) for key, m in state.by_subject.items() if key not in left)
+    return tuple(m for m in (*state.over, *gone) if now - m.until < REMEMBERED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from bot.domain import incidents, mutes, operations, senses, situation
 from bot.domain.events import (
@@ -12,6 +13,7 @@ from bot.domain.events import (
     AgentSilenceChanged,
     CertificateChanged,
     Event,
+    FallbackSent,
     HealthChanged,
     MessagePosted,
     OutageMeasured,
@@ -29,21 +31,33 @@ from bot.domain.senses import Senses
 from bot.domain.situation import Situation
 from bot.flows.ports import Entry, Journal, MessageRef
 
+SUMMED_UP = "summed up"
+"""The digest of what was said in a message about several things at once: nothing is said of it again."""
+
 Listener = Callable[[Recorded], None]
 PAGE = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """Where a message stands and a digest of what it says."""
+    """Where a message stands, a digest of what it says, and since when it is known to stand there."""
 
     ref: MessageRef
     digest: str
+    since: datetime
+
+    @property
+    def summed_up(self) -> bool:
+        """Whether it stands in a message about several things at once, and not in one of its own."""
+        return self.digest == SUMMED_UP
 
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """What the journal adds up to so far: the folds, by cluster."""
+    """What the journal adds up to so far: the folds, by cluster.
+
+    ``posted`` is by the announcer's keys; ``sent`` is (key, way) of what was said another way than in Slack.
+    """
 
     situations: dict[str, Situation]
     incidents: dict[str, Incidents]
@@ -51,6 +65,7 @@ class World:
     mutes: Mutes = field(default_factory=Mutes)
     senses: Senses = field(default_factory=Senses)
     posted: dict[str, Posted] = field(default_factory=dict)
+    sent: frozenset[tuple[str, str]] = frozenset()
     sequence: int = 0
 
     @classmethod
@@ -113,8 +128,9 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     world.mutes = mutes.fold(world.mutes, recorded)
     world.senses = senses.fold(world.senses, recorded)
     if isinstance(event, MessagePosted):
-        ref = MessageRef(channel=event.channel, ts=event.ts)
-        world.posted[event.key] = Posted(ref=ref, digest=event.digest)
+        _posted(world, event, recorded.recorded_at)
+    if isinstance(event, FallbackSent):
+        world.sent |= {(event.key, event.way)}
     name = getattr(event, "cluster", None)
     if name not in world.situations or not _known(event, fleet.cluster(name)):
         return
@@ -123,6 +139,13 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     after = situation.fold(before, recorded, cluster)
     world.situations[name] = after
     world.incidents[name] = incidents.fold(world.incidents[name], before, after, recorded, cluster)
+
+
+def _posted(world: World, event: MessagePosted, at: datetime) -> None:
+    ref = MessageRef(channel=event.channel, ts=event.ts)
+    before = world.posted.get(event.key)
+    since = before.since if before and before.ref == ref and not before.summed_up else at
+    world.posted[event.key] = Posted(ref=ref, digest=event.digest, since=since)
 
 
 def _known(event: Event, cluster: Cluster) -> bool:
