@@ -28,8 +28,8 @@ class Mute:
 class Mutes:
     """Every mute by (cluster, subject); one that is past its time counts for nothing and goes when the next is set.
 
-    ``over`` are those of the last day that went, each with the time at which it really ended: what came to its end under
-    one of them is not news when it is gone.
+    ``over`` are those of the last day that went, each with the time at which it really ended: what came to its end
+    under one of them is not news when it is gone.
     """
 
     by_subject: Mapping[tuple[str, str], Mute] = field(default_factory=dict)
