@@ -177,13 +177,15 @@ class RollCallAnswer:
 class RollCallTaken:
     """Directors of a cluster were asked who holds what, from ``asked_at`` on. ``reason`` says why they were asked.
 
-    One that takes longer than the others is not waited for: its answer follows in a roll call of its own.
+    One that takes longer than the others is not waited for: its answer follows in a roll call of its own. ``waiting``
+    names those that were asked and had not answered when this was recorded.
     """
 
     cluster: str
     reason: str
     asked_at: datetime
     answers: tuple[RollCallAnswer, ...]
+    waiting: tuple[str, ...] = ()
 
     def answer(self, director: str) -> RollCallAnswer | None:
         """What *director* answered, or None if it was not asked."""

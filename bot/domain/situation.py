@@ -4,40 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from bot.domain.events import (
+    AgentGap,
     AgentSilenceChanged,
+    CertificateChanged,
     HealthChanged,
+    QuorumChanged,
     RealServerChanged,
+    RealServerObserved,
     Recorded,
     RollCallAnswer,
     RollCallTaken,
+    Sense,
+    SenseChanged,
     VrrpState,
     VrrpStateChanged,
+    VrrpStateObserved,
 )
 from bot.domain.fleet import Cluster, VrrpInstance
 from bot.domain.health import Outcome
-from bot.domain.observed import UnitActive, key_of
+from bot.domain.observed import ServiceKey, UnitActive, key_of
+from bot.domain.troubles import Trouble
 
 # States that say what a director now is; the others (priorities, a lower-priority advert) are remarks.
 STATES = frozenset({VrrpState.MASTER, VrrpState.BACKUP, VrrpState.FAULT, VrrpState.STOP, VrrpState.DELETED})
 
+LATE = timedelta(seconds=10)
+"""A claim that took longer than this to arrive is history: it tells what was, and moves nothing now."""
+
+K = TypeVar("K", tuple[str, str], tuple[str, str, str])
+
+REMEMBERED = 6  # claims of one director that are kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One thing that a director said of an instance. ``said_at`` is by its clock, ``at`` when the bot heard it."""
+
+    state: VrrpState
+    said_at: datetime
+    at: datetime
+
+    @property
+    def late(self) -> bool:
+        """Whether it took so long that it is history."""
+        return self.at - self.said_at > LATE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The last thing a director said of a VRRP instance. A claim has an age; it is not a fact."""
+    """The last thing a director said of a VRRP instance, or was found to be (``observed``): a claim, not a fact.
+
+    ``before`` is what it said before that, oldest first.
+    """
 
     state: VrrpState
     at: datetime
+    said_at: datetime
+    observed: bool = False
+    before: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A director's last answer to a roll call, and when."""
+    """A director's last answer to a roll call, and when it was recorded and asked for.
+
+    ``before`` is the last one before it in which the director did answer; ``silent_since`` when it was first asked in
+    vain; ``tries`` how often it was asked in vain in a row.
+    """
 
     answer: RollCallAnswer
     at: datetime
+    asked_at: datetime
+    before: RollCallAnswer | None = None
+    silent_since: datetime | None = None
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +99,14 @@ class Situation:
 
     ``claims``: (director, instance) -> claim. ``answers``: director -> its last answer. ``masters``: instance -> the
     director believed to hold it (claimed or found). ``health``: (service, real server or None for the VIP).
-    ``removed``: (director, service, real server) -> since when keepalived there says it is down. ``contested``:
-    instance -> since when roll calls in a row found its address on more than one director.
+    ``removed``: (director, service, real server) -> since when keepalived there says it is down. ``quorumless``:
+    (director, service) -> since when keepalived there says that the quorum is lost. ``contested``: instance -> since
+    when roll calls in a row found its address on more than one director, ``split`` those where a second one did.
+    ``readdressed``: instance -> the director that gave its address up and took it again at once, and when. ``gaps``:
+    director -> what its agent says it lost.
+
+    ``suspected`` is what the last look showed amiss and no second one has confirmed, with the time of the first;
+    ``found`` what was confirmed, with the words for it.
     """
 
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
@@ -64,13 +114,29 @@ class Situation:
     masters: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[tuple[str, str | None], Health] = field(default_factory=dict)
     removed: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
+    quorumless: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     contested: Mapping[str, datetime] = field(default_factory=dict)
+    split: frozenset[str] = frozenset()
+    readdressed: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    certificates: Mapping[tuple[str, str | None], CertificateChanged] = field(default_factory=dict)
+    senses: Mapping[Sense, SenseChanged] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
+    gaps: Mapping[str, str] = field(default_factory=dict)
+    suspected: Mapping[Trouble, datetime] = field(default_factory=dict)
+    found: Mapping[Trouble, str] = field(default_factory=dict)
 
     def unreachable(self, director: str) -> bool:
-        """Whether *director* was asked and did not answer."""
+        """Whether *director* was asked and did not answer, and nothing else says that it lives."""
         found = self.answers.get(director)
-        return found is not None and not found.answer.answered
+        return found is not None and not found.answer.answered and not self.shut_out(director)
+
+    def shut_out(self, director: str) -> bool:
+        """Whether *director* lives and does not let the bot in: it refused, or its agent was heard since."""
+        found = self.answers.get(director)
+        if found is None or found.answer.answered:
+            return False
+        heard, since = found.answer.heard_at, found.silent_since
+        return found.answer.refused or (heard is not None and since is not None and heard > since)
 
     def healthy(self, service: str, real_server: str | None) -> bool | None:
         """What the probes say; None while they have not said anything (or could not measure)."""
@@ -83,82 +149,195 @@ class Situation:
         """Those of *services* whose VIP the probes find unhealthy."""
         return tuple(sorted(s for s in services if self.healthy(s, None) is False))
 
-    def complaints(self, real_server: str) -> tuple[str, ...]:
-        """Everything that says *real_server* is down, in words; empty when nothing does."""
-        probes = [
+    def failing_probes(self, real_server: str) -> tuple[str, ...]:
+        """What the probes say against *real_server*, in words."""
+        return tuple(
             f"{service}: {found.reason}"
             for (service, server), found in sorted(self.health.items(), key=lambda item: item[0][0])
             if server == real_server and found.outcome is Outcome.UNHEALTHY
-        ]
+        )
+
+    def judges(self, director: str) -> bool:
+        """Whether the health checks of *director* mean anything: not while it is cut off, stopped or silent itself."""
+        states = {claim.state for (name, _), claim in self.claims.items() if name == director}
+        faulty = bool(states & {VrrpState.FAULT, VrrpState.STOP, VrrpState.DELETED})
+        found = self.answers.get(director)
+        return not faulty and not (found is not None and not found.answer.answered)
+
+    def complaints(self, real_server: str) -> tuple[str, ...]:
+        """Everything that says *real_server* is down, in words; empty when nothing does."""
         checks = [
             f"keepalived on {director} took it out of {service}"
             for director, service, server in sorted(self.removed)
-            if server == real_server
+            if server == real_server and self.judges(director)
         ]
-        return (*probes, *checks)
+        return (*self.failing_probes(real_server), *checks)
+
+    def complaining(self, real_server: str) -> frozenset[str]:
+        """The directors whose keepalived says that *real_server* is down."""
+        return frozenset(d for d, _, server in self.removed if server == real_server and self.judges(d))
+
+    def answered(self, director: str) -> RollCallAnswer | None:
+        """What *director* said when it was last asked, if it did say something."""
+        found = self.answers.get(director)
+        return found.answer if found is not None and found.answer.answered else None
 
 
 def fold(state: Situation, recorded: Recorded, cluster: Cluster) -> Situation:
-    """*state* of *cluster* after *recorded*."""
+    """*state* of *cluster* after *recorded*. What a roll call shows amiss is worked out apart (:mod:`.findings`)."""
     event, at = recorded.event, recorded.recorded_at
     match event:
         case VrrpStateChanged(group=False):
-            return _claimed(state, event, at)
+            return _claimed(state, event, Said(state=event.state, said_at=recorded.at_source, at=at))
+        case VrrpStateObserved():
+            return _observed(state, event, at)
         case RollCallTaken():
             return _called(state, event, at, cluster)
         case HealthChanged():
             health = Health(outcome=event.outcome, since=event.since, reason=event.reason)
             return replace(state, health={**state.health, (event.service, event.real_server): health})
-        case RealServerChanged():
+        case RealServerChanged() | RealServerObserved():
             return _checked(state, event, at, cluster)
-        case AgentSilenceChanged(silent=True):
-            return replace(state, silent=state.silent | {event.director})
-        case AgentSilenceChanged(silent=False):
-            return replace(state, silent=state.silent - {event.director})
+        case QuorumChanged():
+            return _quorum(state, event, at, cluster)
+        case AgentSilenceChanged() | AgentGap() | CertificateChanged() | SenseChanged():
+            return _aside(state, event)
         case _:
             return state
 
 
-def _claimed(state: Situation, event: VrrpStateChanged, at: datetime) -> Situation:
+def _aside(state: Situation, event: AgentSilenceChanged | AgentGap | CertificateChanged | SenseChanged) -> Situation:
+    match event:
+        case AgentSilenceChanged(silent=True):
+            return replace(state, silent=state.silent | {event.director})
+        case AgentSilenceChanged():
+            return replace(state, silent=state.silent - {event.director})
+        case AgentGap():
+            lost = f"{event.lost} lines" if event.lost else "an unknown number of lines"
+            return replace(state, gaps={**state.gaps, event.director: f"{lost} lost: {event.why}"})
+        case CertificateChanged():
+            return replace(state, certificates={**state.certificates, (event.service, event.real_server): event})
+        case SenseChanged():
+            return replace(state, senses={**state.senses, event.sense: event})
+
+
+def _claimed(state: Situation, event: VrrpStateChanged, said: Said) -> Situation:
     if event.state not in STATES:
         return state
-    claims = {**state.claims, (event.director, event.instance): Claim(state=event.state, at=at)}
-    masters = dict(state.masters)
-    if event.state is VrrpState.MASTER:
+    key = (event.director, event.instance)
+    last = state.claims.get(key)
+    before = (*last.before, Said(state=last.state, said_at=last.said_at, at=last.at)) if last else ()
+    claim = Claim(state=said.state, at=said.at, said_at=said.said_at, before=before[-REMEMBERED:])
+    masters, readdressed = dict(state.masters), dict(state.readdressed)
+    if event.state is VrrpState.MASTER and not said.late:
         masters[event.instance] = event.director
-    # A director whose keepalived stops or starts anew has an empty or a fresh table: its old verdicts are void.
-    removed = (
-        {key: since for key, since in state.removed.items() if key[0] != event.director}
-        if event.state is VrrpState.STOP
-        else state.removed
+        if _taken_again(state, event, claim):
+            readdressed[event.instance] = (event.director, said.at)
+    gone = event.state is VrrpState.STOP
+    return replace(
+        state,
+        claims={**state.claims, key: claim},
+        masters=masters,
+        readdressed=readdressed,
+        # A director whose keepalived stops or starts anew has an empty or a fresh table: its old verdicts are void.
+        removed=_without(state.removed, event.director) if gone else state.removed,
+        quorumless=_without(state.quorumless, event.director) if gone else state.quorumless,
     )
-    return replace(state, claims=claims, masters=masters, removed=removed)
+
+
+def _without(mapping: Mapping[K, datetime], director: str) -> Mapping[K, datetime]:
+    return {key: since for key, since in mapping.items() if key[0] != director}
+
+
+TAKEN_AGAIN = timedelta(seconds=2)
+"""A MASTER that becomes BACKUP and MASTER again within this has lost its address only: an election takes longer."""
+
+
+def _taken_again(state: Situation, event: VrrpStateChanged, claim: Claim) -> bool:
+    """Whether the director gave the address up and took it back with nobody else having had it in between."""
+    if [s.state for s in claim.before[-2:]] != [VrrpState.MASTER, VrrpState.BACKUP]:
+        return False
+    gave_up = claim.before[-1]
+    others = (c for (director, i), c in state.claims.items() if i == event.instance and director != event.director)
+    return claim.said_at - gave_up.said_at < TAKEN_AGAIN and not any(
+        c.state is VrrpState.MASTER or (c.at >= gave_up.at and c.state is VrrpState.BACKUP) for c in others
+    )
+
+
+def _observed(state: Situation, event: VrrpStateObserved, at: datetime) -> Situation:
+    key = (event.director, event.instance)
+    last = state.claims.get(key)
+    before = (*last.before, Said(state=last.state, said_at=last.said_at, at=last.at)) if last else ()
+    claim = Claim(state=event.state, at=at, said_at=event.seen_at, observed=True, before=before[-REMEMBERED:])
+    return replace(state, claims={**state.claims, key: claim})
 
 
 def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Cluster) -> Situation:
-    answers = {**state.answers, **{a.director: Answer(answer=a, at=at) for a in event.answers}}
+    answers = {
+        **state.answers,
+        **{a.director: _answer(state.answers.get(a.director), a, event, at) for a in event.answers},
+    }
     masters = dict(state.masters)
-    contested = {}
+    contested, split = dict(state.contested), set(state.split)
     for instance in cluster.vrrp_instances:
-        holders = holders_of(instance, event)
         if _overtaken(state, instance, event):
             # A director spoke while the others were still being asked: what was found may be from before its word.
             continue
+        holders = holders_of(instance, event)
         if len(holders) == 1:
             masters[instance.name] = holders[0]
-        elif len(holders) > 1:
-            contested[instance.name] = state.contested.get(instance.name, at)
+        if len(holders) > 1:
+            if contested.setdefault(instance.name, at) < event.asked_at:
+                split.add(instance.name)
+        elif not _partial(event, state, instance):
+            contested.pop(instance.name, None)
+            split.discard(instance.name)
     removed = {
         (director, service, server): since
         for (director, service, server), since in state.removed.items()
         if since > event.asked_at or not _void(event.answer(director), service, server)
     }
-    return replace(state, answers=answers, masters=masters, removed=removed, contested=contested)
+    quorumless = {
+        (director, service): since
+        for (director, service), since in state.quorumless.items()
+        if since > event.asked_at or not _gone(event.answer(director))
+    }
+    readdressed = {i: (d, since) for i, (d, since) in state.readdressed.items() if since > event.asked_at}
+    gaps = {d: why for d, why in state.gaps.items() if event.answer(d) is None}
+    return replace(
+        state,
+        answers=answers,
+        masters=masters,
+        removed=removed,
+        quorumless=quorumless,
+        contested=contested,
+        split=frozenset(split),
+        readdressed=readdressed,
+        gaps=gaps,
+    )
+
+
+def _partial(event: RollCallTaken, state: Situation, instance: VrrpInstance) -> bool:
+    """Whether a director that held the contested address is not among those who answered."""
+    held = {d for d, a in state.answers.items() if any(str(v.ip) in a.answer.holds for v in instance.virtual_addresses)}
+    return any(event.answer(d) is None for d in held)
+
+
+def _answer(known: Answer | None, answer: RollCallAnswer, event: RollCallTaken, at: datetime) -> Answer:
+    before = None if known is None else known.answer if known.answer.answered else known.before
+    if answer.answered:
+        return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before)
+    since = known.silent_since if known is not None and known.silent_since is not None else event.asked_at
+    tries = 1 + (known.tries if known is not None else 0)
+    return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before, silent_since=since, tries=tries)
 
 
 def _overtaken(state: Situation, instance: VrrpInstance, event: RollCallTaken) -> bool:
     """Whether a director claimed a state of *instance* after the roll call had been asked."""
-    return any(name == instance.name and claim.at > event.asked_at for (_, name), claim in state.claims.items())
+    return any(
+        name == instance.name and claim.at > event.asked_at and not claim.observed
+        for (_, name), claim in state.claims.items()
+    )
 
 
 def holders_of(instance: VrrpInstance, event: RollCallTaken) -> tuple[str, ...]:
@@ -166,17 +345,24 @@ def holders_of(instance: VrrpInstance, event: RollCallTaken) -> tuple[str, ...]:
     return tuple(sorted({h for vip in instance.virtual_addresses for h in event.holders(str(vip.ip))}))
 
 
+def _gone(answer: RollCallAnswer | None) -> bool:
+    """Whether the answer says that keepalived there is gone, with all that it said."""
+    if answer is None:
+        return False
+    return not answer.answered or (answer.keepalived is not None and answer.keepalived.active is not UnitActive.ACTIVE)
+
+
 def _void(answer: RollCallAnswer | None, service: str, server: str) -> bool:
     """Whether the answer voids what keepalived there said: the server is in the table again, or keepalived is gone."""
     if answer is None:
         return False
-    if not answer.answered or (answer.keepalived and answer.keepalived.active is not UnitActive.ACTIVE):
-        return True
-    return any((s, r) == (service, server) and weight > 0 for s, r, weight in answer.weights or ())
+    return _gone(answer) or any((s, r) == (service, server) and weight > 0 for s, r, weight in answer.weights or ())
 
 
-def _checked(state: Situation, event: RealServerChanged, at: datetime, cluster: Cluster) -> Situation:
-    names = names_of(cluster, event)
+def _checked(
+    state: Situation, event: RealServerChanged | RealServerObserved, at: datetime, cluster: Cluster
+) -> Situation:
+    names = names_of(cluster, event) if isinstance(event, RealServerChanged) else (event.service, event.real_server)
     if names is None:
         return state
     service, server = names
@@ -187,6 +373,23 @@ def _checked(state: Situation, event: RealServerChanged, at: datetime, cluster: 
     else:
         removed.setdefault(key, at)
     return replace(state, removed=removed)
+
+
+def _quorum(state: Situation, event: QuorumChanged, at: datetime, cluster: Cluster) -> Situation:
+    service = service_of(cluster, event.service)
+    if service is None:
+        return state
+    quorumless = dict(state.quorumless)
+    if event.up:
+        quorumless.pop((event.director, service), None)
+    else:
+        quorumless.setdefault((event.director, service), at)
+    return replace(state, quorumless=quorumless)
+
+
+def service_of(cluster: Cluster, key: ServiceKey) -> str | None:
+    """The name of the fleet's service with *key*; None where the fleet has none such."""
+    return next((service.name for service in cluster.services if key_of(service) == key), None)
 
 
 def names_of(cluster: Cluster, event: RealServerChanged) -> tuple[str, str] | None:

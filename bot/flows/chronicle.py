@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.domain import incidents, mutes, operations, senses, situation
+from bot.domain import findings, incidents, mutes, operations, senses, situation
 from bot.domain.events import (
     AgentGap,
     AgentSilenceChanged,
@@ -136,9 +136,10 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
         return
     cluster = fleet.cluster(name)
     before = world.situations[name]
-    after = situation.fold(before, recorded, cluster)
+    after = findings.look(situation.fold(before, recorded, cluster), recorded, cluster, world.operations)
     world.situations[name] = after
-    world.incidents[name] = incidents.fold(world.incidents[name], before, after, recorded, cluster)
+    context = incidents.Context(mutes=world.mutes)
+    world.incidents[name] = incidents.fold(world.incidents[name], before, after, recorded, cluster, context)
 
 
 def _posted(world: World, event: MessagePosted, at: datetime) -> None:

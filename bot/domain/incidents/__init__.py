@@ -1,21 +1,21 @@
 """Incidents: many signals, one story each. A fold of the journal over what is known of a cluster."""
 
-from bot.domain.incidents.fold import fold, services_of, troubles_of
+from bot.domain.incidents.fold import Context, fold, services_of, troubles_of
 from bot.domain.incidents.story import (
     PLANNED,
     Cause,
     Incident,
     Incidents,
     Kind,
-    Matter,
     Note,
     Stage,
-    Trouble,
 )
+from bot.domain.troubles import Matter, Trouble
 
 __all__ = [
     "PLANNED",
     "Cause",
+    "Context",
     "Incident",
     "Incidents",
     "Kind",

@@ -1,68 +1,158 @@
-"""Incidents: many signals, one story each. A fold of the journal over what is known of the cluster.
+"""The fold: what one more event makes of a cluster's incidents.
 
 Invariants (tests/domain/test_incidents.py tries them over orders, duplicates and delays):
 
-1. A trouble belongs to at most one open incident; an incident is open as long as one of its troubles is.
-2. Cause before effect: what a lost director explains (its VIP, the real servers inside it) joins its incident.
-3. Only a roll call confirms: no split brain without two holders found twice, no failover told before somebody was asked
-   who holds the address, or until asking has taken too long.
+1. A trouble belongs to at most one open incident; an incident is open as long as one of its troubles is, and a while
+   longer when it flaps.
+2. Cause before effect: what a lost director explains (its VIP, the real servers inside it) joins its incident,
+   whichever of them was noticed first. Incidents that turn out to have one cause become one.
+3. Only a look confirms: no split brain without two holders found twice, nothing that a table shows without a second
+   look, no failover told before somebody was asked who holds the address or asking has taken too long.
+4. A claim that arrives late is history: it joins the timeline and moves nothing.
+5. What was over is not over again: an incident ends once, unless the same trouble begins again soon after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from bot.domain.events import OutageMeasured, Recorded, RollCallTaken, VrrpState
+from bot.domain.events import (
+    Due,
+    IncidentAcknowledged,
+    OutageMeasured,
+    Recorded,
+    RollCallTaken,
+    TimeCame,
+    VrrpState,
+    VrrpStateChanged,
+)
 from bot.domain.fleet import Cluster, VrrpInstance
-from bot.domain.incidents.story import Cause, Incident, Incidents, Kind, Matter, Note, Trouble
+from bot.domain.incidents.causes import cause_of, holders_of, why_unreachable
+from bot.domain.incidents.kinds import BURST, ROLL_CALL_HOLD, hold_of, named, primary
+from bot.domain.incidents.links import links
+from bot.domain.incidents.story import PLANNED, Cause, Incident, Incidents, Kind, Note, Stage
+from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import Situation, holders_of
+from bot.domain.situation import Situation
+from bot.domain.troubles import Matter, Trouble
 
-KEPT = 50  # incidents that are over stay in memory until this many newer ones exist
-ROLL_CALL_HOLD = timedelta(seconds=5)  # how long a claim waits for a roll call before it is told as a claim
-HOST_HOLD = timedelta(seconds=15)  # how long a real server waits for word of the director that it lives inside of
+KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
+NOTES = 200  # lines of one incident's timeline
 REMEMBERED = timedelta(seconds=60)  # how long a measured outage may wait for the incident that it belongs to
+AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
+FIRST_CALM = timedelta(seconds=30)  # how long what flaps has to be calm before it counts as over; twice that each time
+LONGEST_CALM = timedelta(minutes=10)
+
+# What may pass before anybody was told it: then it was a mistake, or nothing that anybody has to know.
+FORGIVEN = frozenset({Kind.AGENT_SILENT, Kind.EVENTS_MISSED, Kind.NO_WAY_IN, Kind.DIRECTOR_LOST})
+MINOR = frozenset({Matter.REAL_SERVER, Matter.AGENT, Matter.STREAM, Matter.WEIGHT, Matter.DIFFERENCE, Matter.BLIND})
+"""Troubles that are rather told as part of a greater one than the other way round."""
+
+CLEAR_AT_ONCE = frozenset(
+    {
+        Matter.CONTEST,
+        Matter.TABLE,
+        Matter.CHECKER,
+        Matter.NAT,
+        Matter.WEIGHT,
+        Matter.DIFFERENCE,
+        Matter.CERTIFICATE,
+        Matter.SENSE,
+    }
+)
+"""Troubles that were confirmed before they became one: there is nothing to wait for."""
 
 
-def fold(state: Incidents, before: Situation, after: Situation, recorded: Recorded, cluster: Cluster) -> Incidents:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What else a story depends on: what people announced."""
+
+    mutes: Mutes = field(default_factory=Mutes)
+
+
+def fold(
+    state: Incidents,
+    before: Situation,
+    after: Situation,
+    recorded: Recorded,
+    cluster: Cluster,
+    context: Context | None = None,
+) -> Incidents:
     """*state* after *recorded*, which took what is known of *cluster* from *before* to *after*."""
-    work = _Work(state, after, recorded, cluster)
+    work = _Work(state, after, recorded, cluster, context or Context())
+    work.hear()
     for instance in cluster.vrrp_instances:
         work.moved(instance, before.masters.get(instance.name), after.masters.get(instance.name))
+    troubles = troubles_of(after, cluster)
+    for trouble in sorted(troubles, key=lambda t: (tuple(Matter).index(t.matter), t)):
+        work.attach(trouble)
     if isinstance(recorded.event, RollCallTaken):
         work.settle(recorded.event)
-    if isinstance(recorded.event, OutageMeasured) and recorded.event.real_server is None:
-        work.measured(recorded.event)
-    troubles = troubles_of(after, cluster)
-    for trouble in sorted(troubles, key=_cause_first):
-        work.attach(trouble)
     work.close(troubles)
     return work.result()
 
 
-def _cause_first(trouble: Trouble) -> tuple[int, str]:
-    order = tuple(Matter)
-    return order.index(trouble.matter), trouble.subject
-
-
 def troubles_of(situation: Situation, cluster: Cluster) -> frozenset[Trouble]:
-    """Everything that is not as it should be in *situation*."""
-    troubles = {
-        Trouble(matter=Matter.DIRECTOR, subject=d.name) for d in cluster.directors if situation.unreachable(d.name)
+    """Everything that is not as it should be in *situation*, but for roles that have moved."""
+    return frozenset(
+        (
+            *situation.found,
+            *(trouble for d in cluster.directors for trouble in _of_director(situation, d.name)),
+            *_of_servers(situation, cluster),
+            *(trouble for i in cluster.vrrp_instances for trouble in _of_instance(situation, cluster, i)),
+            *(Trouble(matter=Matter.SENSE, subject=s.value) for s, e in situation.senses.items() if e.lost),
+        )
+    )
+
+
+def _of_director(situation: Situation, name: str) -> Iterator[Trouble]:
+    wrong = {
+        Matter.DIRECTOR: situation.unreachable(name),
+        Matter.BLIND: situation.shut_out(name),
+        Matter.AGENT: name in situation.silent,
+        Matter.STREAM: name in situation.gaps,
+        Matter.UNIT: situation.answered(name) is not None and bool(faults(situation, name)),
     }
-    troubles |= {Trouble(matter=Matter.AGENT, subject=d) for d in situation.silent}
-    troubles |= {
-        Trouble(matter=Matter.REAL_SERVER, subject=r.name) for r in cluster.real_servers if situation.complaints(r.name)
+    return (Trouble(matter=matter, subject=name) for matter, is_so in wrong.items() if is_so)
+
+
+def _of_servers(situation: Situation, cluster: Cluster) -> Iterator[Trouble]:
+    for server in cluster.real_servers:
+        if situation.complaints(server.name):
+            yield Trouble(matter=Matter.REAL_SERVER, subject=server.name)
+    for service in cluster.services:
+        if service_is_down(situation, cluster, service.name):
+            yield Trouble(matter=Matter.SERVICE, subject=service.name)
+    for (service_name, server_name), certificate in situation.certificates.items():
+        if certificate.expiring:
+            yield Trouble(matter=Matter.CERTIFICATE, subject=service_name, of=server_name or "")
+
+
+def _of_instance(situation: Situation, cluster: Cluster, instance: VrrpInstance) -> Iterator[Trouble]:
+    wrong = {
+        Matter.VIP: bool(situation.vip_troubles(services_of(cluster, instance))),
+        Matter.CONTEST: instance.name in situation.split,
+        Matter.ADDRESS: instance.name in situation.readdressed,
     }
-    for instance in cluster.vrrp_instances:
-        if situation.vip_troubles(services_of(cluster, instance)):
-            troubles.add(Trouble(matter=Matter.VIP, subject=instance.name))
-        since = situation.contested.get(instance.name)
-        if since is not None and any(a.at > since for a in situation.answers.values()):
-            troubles.add(Trouble(matter=Matter.CONTEST, subject=instance.name))
-    return frozenset(troubles)
+    return (Trouble(matter=matter, subject=instance.name) for matter, is_so in wrong.items() if is_so)
+
+
+def faults(situation: Situation, director: str) -> tuple[str, ...]:
+    """The instances for which *director* says that it is in FAULT."""
+    return tuple(
+        sorted(i for (d, i), claim in situation.claims.items() if d == director and claim.state is VrrpState.FAULT)
+    )
+
+
+def service_is_down(situation: Situation, cluster: Cluster, name: str) -> bool:
+    """Whether no real server of the service is left: by the probes, or by the quorum that its MASTER has lost."""
+    service = cluster.service(name)
+    if service.members and all(situation.healthy(name, m.real_server) is False for m in service.members):
+        return True
+    master = situation.masters.get(service.vrrp_instance or "")
+    return master is not None and (master, name) in situation.quorumless and situation.judges(master)
 
 
 def services_of(cluster: Cluster, instance: VrrpInstance) -> frozenset[str]:
@@ -73,13 +163,16 @@ def services_of(cluster: Cluster, instance: VrrpInstance) -> frozenset[str]:
 class _Work:
     """The incidents while one event is folded in. It lives for one call of :func:`fold` and is never shared."""
 
-    def __init__(self, state: Incidents, situation: Situation, recorded: Recorded, cluster: Cluster) -> None:
+    def __init__(
+        self, state: Incidents, situation: Situation, recorded: Recorded, cluster: Cluster, context: Context
+    ) -> None:
         self._by_id = {i.id: i for i in state.all}
         self._outages = tuple(o for o in state.outages if o.first_good_at > recorded.recorded_at - REMEMBERED)
         self._situation = situation
         self._recorded = recorded
         self._at = recorded.recorded_at
         self._cluster = cluster
+        self._mutes = context.mutes
 
     def result(self) -> Incidents:
         """The state afterwards, with the oldest of what is over let go."""
@@ -88,68 +181,38 @@ class _Work:
         gone = set(over[: max(0, len(over) - KEPT)])
         return Incidents(all=tuple(i for i in every if i.id not in gone), outages=self._outages)
 
-    def moved(self, instance: VrrpInstance, old: str | None, new: str | None) -> None:
-        """The MASTER of *instance* was taken to be *old* and is now taken to be *new*."""
-        if old is None or new is None or old == new:
-            return
-        open_one = self._open(lambda i: i.kind is Kind.FAILOVER and i.instance == instance.name)
-        if open_one and open_one.old_master == new:
-            if not open_one.settled and isinstance(self._recorded.event, RollCallTaken) and not open_one.services:
-                # The claim was a director's brief mistake at its start: the address never left.
-                self._put(replace(open_one, withdrawn=True), f"{open_one.new_master} does not hold it after all")
-                return
-            self._put(replace(open_one, returned_at=self._at, new_master=new), f"{new} is MASTER again (before: {old})")
-            return
-        known = open_one or self._open(
-            lambda i: (
-                (i.kind is Kind.VIP_UNREACHABLE and i.instance == instance.name)
-                or (i.kind is Kind.DIRECTOR_LOST and i.subject == old)
-            )
-        )
-        incident = known or self._opened(Kind.FAILOVER, instance.name, ROLL_CALL_HOLD)
-        self._put(
-            replace(
-                incident,
-                kind=Kind.FAILOVER,
-                subject=instance.name,
-                instance=instance.name,
-                old_master=incident.old_master or old,
-                new_master=new,
-                moved_at=self._at,
-                returned_at=None,
-                settled=False,
-                hold_until=self._at + ROLL_CALL_HOLD,
-                troubles=incident.troubles | {Trouble(matter=Matter.ROLE, subject=instance.name)},
-                outages=incident.outages or self._recent(instance),
-            ),
-            f"MASTER moved from {old} to {new}",
-        )
+    # --- what the event itself says ---------------------------------------------------------------------------------
 
-    def settle(self, event: RollCallTaken) -> None:
-        """A roll call was taken: claims become findings, and what waited for it may be told."""
-        for incident in self._opens():
-            if incident.kind is Kind.FAILOVER and not incident.settled:
-                instance = self._cluster.vrrp_instance(incident.subject)
-                # Asked before the move, the old MASTER's answer would be from before it, and the cause a guess.
-                in_time = (
-                    incident.moved_at is None or event.asked_at >= incident.moved_at or incident.moved_at == self._at
-                )
-                if in_time and holders_of(instance, event) == (incident.new_master,):
-                    cause = _cause(incident, instance, event, self._situation)
-                    lost = incident.old_master if cause is Cause.DIED else incident.lost
-                    self._put(
-                        replace(incident, settled=True, cause=cause, lost=lost),
-                        f"roll call: {incident.new_master} holds the address; {incident.old_master}: {cause.value}",
-                    )
-            elif incident.kind in (Kind.REAL_SERVER_DOWN, Kind.AGENT_SILENT, Kind.DIRECTOR_LOST):
-                self._put(replace(incident, settled=True), "")
-            elif incident.kind is Kind.SPLIT_BRAIN:
-                holders = holders_of(self._cluster.vrrp_instance(incident.subject), event)
-                self._put(
-                    replace(incident, settled=True, holders=holders if len(holders) > 1 else incident.holders), ""
-                )
+    def hear(self) -> None:
+        """What *recorded* says of incidents that are there already."""
+        match self._recorded.event:
+            case OutageMeasured(real_server=None) as outage:
+                self._measured(outage)
+            case VrrpStateChanged(group=False) as event:
+                self._remark(event)
+            case IncidentAcknowledged() as event:
+                self._acknowledged(event)
+            case TimeCame() as event:
+                self._time_came(event)
+            case _:
+                pass
 
-    def measured(self, outage: OutageMeasured) -> None:
+    def _remark(self, event: VrrpStateChanged) -> None:
+        """A director's own words belong to the story of its instance, also those that arrive when it is over."""
+        said = self._recorded.at_source
+        for incident in self._by_id.values():
+            if incident.instance != event.instance or incident.withdrawn:
+                continue
+            ended = incident.resolved_at
+            if (ended is None or said <= ended) and said >= incident.began_at - timedelta(seconds=5):
+                stage = None
+                if event.director == incident.old_master and event.state in (VrrpState.STOP, VrrpState.FAULT):
+                    stage = Stage.LAST_WORD
+                late = (self._at - said).total_seconds()
+                heard = f" (heard {late:.0f} s later)" if late > 10 else ""
+                self._put(incident, f"{event.director} says {event.state.value}{heard}", at=said, stage=stage)
+
+    def _measured(self, outage: OutageMeasured) -> None:
         """Probes measured an outage of a VIP: it belongs to the incident around it, or to one that is yet to open."""
         instance_name = self._cluster.service(outage.service).vrrp_instance
         self._outages = (*self._outages, outage)
@@ -165,166 +228,81 @@ class _Work:
             None,
         )
         if owner:
-            self._put(replace(owner, outages=(*owner.outages, outage)), "")
+            self._put(replace(owner, outages=(*owner.outages, outage)))
 
-    def attach(self, trouble: Trouble) -> None:
-        """Give *trouble* to the open incident that explains it, or open one of its own."""
-        owner = self._owner(trouble) or self._explains(trouble)
-        if owner is None:
-            owner = self._new(trouble)
-        if trouble not in owner.troubles:
-            owner = replace(owner, troubles=owner.troubles | {trouble})
-        self._put(self._detailed(owner, trouble), "")
-        if trouble.matter is Matter.DIRECTOR:
-            self._absorb(trouble.subject)
+    def _acknowledged(self, event: IncidentAcknowledged) -> None:
+        incident = self._by_id.get(event.incident)
+        if incident is not None and incident.open and incident.acknowledged_by is None:
+            known = replace(incident, acknowledged_by=event.by, acknowledged_at=self._at)
+            self._put(known, f"{event.by.name} is on it")
 
-    def close(self, troubles: frozenset[Trouble]) -> None:
-        """Let go of what is well again; an incident with nothing left is over."""
-        for incident in self._opens():
-            left = frozenset(
-                t for t in incident.troubles if (t in troubles if t.matter is not Matter.ROLE else self._away(incident))
-            )
-            for gone in sorted(incident.troubles - left):
-                incident = self._put(incident, _well_again(gone, incident))
-            if left:
-                self._put(replace(incident, troubles=left), "")
-            elif incident.kind is Kind.AGENT_SILENT and not incident.settled:
-                self._put(replace(incident, troubles=left, withdrawn=True), "")
-            else:
-                self._put(replace(incident, troubles=left, resolved_at=self._at, settled=True), "")
+    def _time_came(self, event: TimeCame) -> None:
+        incident = self._by_id.get(event.incident)
+        if incident is None or not incident.open:
+            return
+        match event.due:
+            case Due.REMINDER:
+                self._put(replace(incident, reminders=incident.reminders + 1, reminded_at=self._at))
+            case Due.ESCALATION:
+                self._put(replace(incident, escalated_at=incident.escalated_at or self._at))
+            case Due.CALM:
+                if not incident.troubles and incident.calm_until is not None and self._at >= incident.calm_until:
+                    self._put(replace(incident, resolved_at=self._at, settled=True), "it has stayed calm")
 
-    # --- helpers --------------------------------------------------------------------------------------------------
+    # --- roles ------------------------------------------------------------------------------------------------------
 
-    def _opens(self) -> tuple[Incident, ...]:
-        return tuple(i for i in self._by_id.values() if i.open)
-
-    def _open(self, wanted: Callable[[Incident], bool]) -> Incident | None:
-        return next((i for i in self._opens() if wanted(i)), None)
-
-    def _owner(self, trouble: Trouble) -> Incident | None:
-        return next((i for i in self._opens() if trouble in i.troubles), None)
-
-    def _explains(self, trouble: Trouble) -> Incident | None:
-        """The open incident whose cause explains *trouble*."""
-        about = trouble.subject
-        match trouble.matter:
-            case Matter.VIP:
-                master = self._situation.masters.get(about)
-                return self._open(lambda i: i.instance == about) or self._open(
-                    lambda i: i.kind is Kind.DIRECTOR_LOST and i.subject == master
-                )
-            case Matter.DIRECTOR:
-                masters = self._situation.masters
-                return self._open(
-                    lambda i: (
-                        (i.kind is Kind.FAILOVER and i.old_master == about and i.returned_at is None)
-                        or (i.kind is Kind.VIP_UNREACHABLE and masters.get(i.subject) == about)
-                        or (i.kind is Kind.AGENT_SILENT and i.subject == about)
-                    )
-                )
-            case Matter.AGENT:
-                return self._open(lambda i: about in (i.lost, i.old_master))
-            case Matter.REAL_SERVER:
-                host = self._cluster.real_server(about).host
-                return self._open(lambda i: host is not None and i.lost == host)
-            case Matter.CONTEST:
-                return self._open(lambda i: i.instance == about)
-            case _:
-                return None
-
-    def _new(self, trouble: Trouble) -> Incident:
-        kind = {
-            Matter.VIP: Kind.VIP_UNREACHABLE,
-            Matter.DIRECTOR: Kind.DIRECTOR_LOST,
-            Matter.REAL_SERVER: Kind.REAL_SERVER_DOWN,
-            Matter.AGENT: Kind.AGENT_SILENT,
-            Matter.CONTEST: Kind.SPLIT_BRAIN,
-        }[trouble.matter]
-        hold = ROLL_CALL_HOLD
-        if kind is Kind.REAL_SERVER_DOWN:
-            hold = HOST_HOLD if self._cluster.real_server(trouble.subject).host else timedelta(0)
-        if kind is Kind.VIP_UNREACHABLE:
-            # A takeover in progress explains it in a moment: wait for as long as one can take (RFC 5798), and a little.
-            hold = timedelta(seconds=self._cluster.vrrp_instance(trouble.subject).takeover_s + 1.5)
-        incident = self._opened(kind, trouble.subject, hold)
-        if trouble.matter in (Matter.VIP, Matter.CONTEST):
-            return replace(incident, instance=trouble.subject)
-        return incident
-
-    def _opened(self, kind: Kind, subject: str, hold: timedelta) -> Incident:
-        number = self._recorded.sequence
-        # One event can open more than one incident (a roll call that finds two directors lost): ids stay unique.
-        taken = set(self._by_id)
-        while number in taken:
-            number += 1
-        return Incident(
-            id=number,
-            kind=kind,
-            cluster=self._cluster.name,
-            subject=subject,
-            opened_at=self._at,
-            hold_until=self._at + hold,
+    def moved(self, instance: VrrpInstance, old: str | None, new: str | None) -> None:
+        """The MASTER of *instance* was taken to be *old* and is now taken to be *new*."""
+        if old is None or new is None or old == new:
+            return
+        role = Trouble(matter=Matter.ROLE, subject=instance.name)
+        known = self._open(lambda i: role in i.seen)
+        if known is not None and known.old_master == new:
+            self._returned(known, role, old, new)
+            return
+        incident = known or self._gathered(role)
+        said = self._said_at(new, instance)
+        self._put(
+            replace(
+                self._joined(incident, role),
+                instance=instance.name,
+                old_master=incident.old_master or old,
+                new_master=new,
+                moved_at=self._at,
+                returned_at=None,
+                settled=False,
+                holders=(),
+                hold_until=self._at + ROLL_CALL_HOLD,
+                outages=incident.outages or self._recent(instance),
+            ),
+            f"MASTER moved from {old} to {new}",
+            at=said,
+            stage=None if incident.old_master else Stage.NEW_MASTER,
         )
 
-    def _detailed(self, incident: Incident, trouble: Trouble) -> Incident:
-        """*incident* with what is known of *trouble* now."""
-        match trouble.matter:
-            case Matter.VIP:
-                found = self._situation.vip_troubles(
-                    services_of(self._cluster, self._cluster.vrrp_instance(trouble.subject))
-                )
-                reasons = (f"{s}: {self._situation.health[s, None].reason}" for s in found)
-                return replace(
-                    incident, services=_union(incident.services, found), evidence=_union(incident.evidence, reasons)
-                )
-            case Matter.DIRECTOR:
-                answer = self._situation.answers[trouble.subject].answer
-                kind = Kind.DIRECTOR_LOST if incident.kind is Kind.AGENT_SILENT else incident.kind
-                held = (i for i, master in sorted(self._situation.masters.items()) if master == trouble.subject)
-                evidence = _union(
-                    incident.evidence,
-                    (
-                        f"{trouble.subject}: {answer.error}",
-                        *(f"it was MASTER of {i} when it last answered" for i in held),
-                    ),
-                )
-                return replace(incident, kind=kind, lost=trouble.subject, evidence=evidence)
-            case Matter.REAL_SERVER:
-                if incident.kind is Kind.REAL_SERVER_DOWN:
-                    complaints = self._situation.complaints(trouble.subject)
-                    return replace(incident, evidence=_union(incident.evidence, complaints))
-                return replace(incident, also_down=_union(incident.also_down, (trouble.subject,)))
-            case Matter.CONTEST:
-                return replace(incident, kind=Kind.SPLIT_BRAIN)
-            case _:
-                return incident
+    def _said_at(self, director: str, instance: VrrpInstance) -> datetime:
+        """When *director* itself said that it is MASTER, if it did just now; else when it was found."""
+        event = self._recorded.event
+        mine = isinstance(event, VrrpStateChanged) and event.director == director and event.instance == instance.name
+        return self._recorded.at_source if mine else self._at
 
-    def _absorb(self, director: str) -> None:
-        """Real servers that live inside a lost director are part of its story, and have none of their own."""
-        owner = self._owner(Trouble(matter=Matter.DIRECTOR, subject=director))
-        assert owner is not None
-        for incident in self._opens():
-            if incident.kind is not Kind.REAL_SERVER_DOWN or incident.id == owner.id:
-                continue
-            if self._cluster.real_server(incident.subject).host == director:
-                self._put(replace(incident, withdrawn=True, part_of=owner.id), f"part of the loss of {director}")
-                owner = self._put(
-                    replace(
-                        owner,
-                        troubles=owner.troubles | incident.troubles,
-                        also_down=_union(owner.also_down, (incident.subject,)),
-                    ),
-                    "",
-                )
+    def _returned(self, incident: Incident, role: Trouble, old: str, new: str) -> None:
+        found = isinstance(self._recorded.event, RollCallTaken)
+        if not incident.settled and found and incident.seen == {role} and not incident.holders:
+            # The claim was a director's brief mistake at its start: the address never left.
+            self._put(replace(incident, withdrawn=True), f"{incident.new_master} does not hold it after all")
+            return
+        at = self._said_at(new, self._cluster.vrrp_instance(role.subject))
+        self._put(
+            replace(incident, returned_at=self._at, new_master=new), f"{new} is MASTER again (before: {old})", at=at
+        )
 
     def _away(self, incident: Incident) -> bool:
         """Whether the director that lost the address has not come back to its role yet."""
-        old, instance = incident.old_master, self._cluster.vrrp_instance(incident.subject)
+        old, instance = incident.old_master, self._cluster.vrrp_instance(incident.instance or "")
         if old is None or not incident.settled:
-            return True
-        if incident.returned_at is not None:
-            return False
-        if incident.cause is Cause.PREEMPTED:
+            return incident.returned_at is None
+        if incident.returned_at is not None or incident.cause is Cause.PREEMPTED:
             return False
         found = self._situation.answers.get(old)
         claim = self._situation.claims.get((old, instance.name))
@@ -336,59 +314,342 @@ class _Work:
         stays = instance.priority(old) < instance.priority(master)
         return not (running and claim.state is VrrpState.BACKUP and stays)
 
+    # --- roll calls -------------------------------------------------------------------------------------------------
+
+    def settle(self, event: RollCallTaken) -> None:
+        """Directors were asked: claims become findings, and what waited for that may be told."""
+        for incident in self._opens():
+            if incident.instance is not None:
+                incident = self._examine(incident, self._cluster.vrrp_instance(incident.instance), event)
+            if not incident.settled and self._is_settled(incident, event):
+                self._put(replace(incident, settled=True))
+
+    def _examine(self, incident: Incident, instance: VrrpInstance, event: RollCallTaken) -> Incident:
+        """*incident* with who holds the address, why it moved and why it does not answer, as found now."""
+        holders = holders_of(instance, event)
+        # Asked before the move, a director's answer would be from before it.
+        in_time = incident.moved_at is None or event.asked_at >= incident.moved_at or incident.moved_at == self._at
+        if Matter.CONTEST in {t.matter for t in incident.troubles} and len(holders) > 1:
+            incident = self._put(replace(incident, holders=holders))
+        elif in_time and holders == (incident.new_master,) != incident.holders and incident.returned_at is None:
+            text = f"roll call: {incident.new_master} holds the address"
+            incident = self._put(replace(incident, holders=holders), text, stage=Stage.VIP_SEEN)
+        if in_time and incident.old_master is not None:
+            cause = cause_of(incident, instance, self._situation, self._mutes, event.waiting)
+            if cause is not incident.cause:
+                told = "" if cause in (Cause.AWAITED, Cause.UNKNOWN) else f"{incident.old_master}: {cause.value}"
+                lost = incident.old_master if cause is Cause.DIED else incident.lost
+                incident = self._put(replace(incident, cause=cause, lost=lost), told)
+        if Trouble(matter=Matter.VIP, subject=instance.name) in incident.troubles:
+            why = why_unreachable(instance, incident.services, self._situation, self._cluster)
+            if why:
+                incident = self._put(replace(incident, why=why))
+        return incident
+
+    def _is_settled(self, incident: Incident, event: RollCallTaken) -> bool:
+        first = primary(incident)
+        assert first is not None
+        if event.asked_at < incident.opened_at and incident.opened_at != self._at and incident.moved_at != self._at:
+            return False
+        match first.matter:
+            case Matter.ROLE:
+                old = self._situation.answers.get(incident.old_master or "")
+                heard = old is not None and incident.moved_at is not None and old.at >= incident.moved_at
+                return bool(incident.holders) and (heard or incident.cause is Cause.MAINTENANCE)
+            case Matter.REAL_SERVER | Matter.SERVICE:
+                return all(self._situation.answered(host) is not None for host in self._hosts(incident))
+            case Matter.VIP:
+                return bool(incident.why)
+            case Matter.AGENT:
+                return event.answer(first.subject) is not None
+            case Matter.DIRECTOR | Matter.BLIND:
+                known = self._situation.answers.get(first.subject)
+                return known is not None and (known.tries > 1 or known.answer.refused)
+            case Matter.UNIT | Matter.PROCESS | Matter.ADDRESS:
+                return event.answer(first.subject) is not None or first.matter is Matter.ADDRESS
+            case _:
+                return first.matter in CLEAR_AT_ONCE
+
+    def _hosts(self, incident: Incident) -> set[str]:
+        """The directors that the real servers of *incident* live inside of."""
+        servers = {t.subject for t in incident.seen if t.matter is Matter.REAL_SERVER}
+        for trouble in incident.seen:
+            if trouble.matter is Matter.SERVICE:
+                servers |= {m.real_server for m in self._cluster.service(trouble.subject).members}
+        return {host for s in servers if (host := self._cluster.real_server(s).host) is not None}
+
+    # --- troubles ---------------------------------------------------------------------------------------------------
+
+    def attach(self, trouble: Trouble) -> None:
+        """Give *trouble* to the open incident that it has a cause in common with, or open one of its own."""
+        owner = self._gathered(trouble)
+        fresh = trouble not in owner.troubles
+        owner = self._joined(owner, trouble)
+        owner = self._detailed(owner, trouble)
+        if fresh:
+            self._put(owner, self._words_for(trouble))
+        elif owner != self._by_id.get(owner.id):
+            self._put(owner)
+
+    def _gathered(self, trouble: Trouble) -> Incident:
+        """The open incident *trouble* belongs to. Where it joins several they become one; where none, one opens."""
+        own = links(trouble, self._situation, self._cluster)
+        related = [
+            i for i in self._opens() if trouble in i.seen or own.meet(i.explains, i.needs) or self._burst(trouble, i)
+        ]
+        if not related:
+            return self._again(trouble) or self._opened(trouble)
+        first, *others = sorted(related, key=lambda i: (_minor(i), i.id))
+        if trouble.matter not in MINOR and _minor(first) and first.due(self._at):
+            # People have been told of a small thing; its cause is news, and a change of an old message is not.
+            first, others = self._opened(trouble), related
+        for other in others:
+            first = self._merged(first, other)
+        if not first.troubles and first.calm_from is not None:
+            first = replace(first, changes=first.changes + 1, calm_from=None, calm_until=None)
+        return first
+
+    def _burst(self, trouble: Trouble, incident: Incident) -> bool:
+        """Whether *trouble* is one more of the real servers that just fell together."""
+        return (
+            trouble.matter is Matter.REAL_SERVER
+            and incident.kind is Kind.REAL_SERVER_DOWN
+            and not incident.changes
+            and self._at - incident.opened_at <= BURST
+        )
+
+    def _again(self, trouble: Trouble) -> Incident | None:
+        """The incident that was called by *trouble* and is over since a moment ago: it goes on."""
+        for incident in sorted(self._by_id.values(), key=lambda i: -i.id):
+            ended = incident.resolved_at
+            if ended is None or incident.withdrawn or self._at - ended > AGAIN_WITHIN:
+                continue
+            if primary(incident) != trouble or (trouble.matter is Matter.ROLE and incident.cause in PLANNED):
+                continue
+            again = replace(incident, resolved_at=None, changes=incident.changes + 1, calm_from=None, calm_until=None)
+            if trouble.matter is Matter.ROLE:
+                again = replace(again, old_master=None, new_master=None, returned_at=None, cause=Cause.UNKNOWN)
+            self._by_id[again.id] = again
+            return again
+        return None
+
+    def _opened(self, trouble: Trouble) -> Incident:
+        number = self._recorded.sequence
+        # One event can open more than one incident (a roll call that finds two directors lost): ids stay unique.
+        while number in self._by_id:
+            number += 1
+        instances = (Matter.ROLE, Matter.CONTEST, Matter.VACANCY, Matter.ADDRESS, Matter.VIP)
+        incident = Incident(
+            id=number,
+            kind=Kind.FAILOVER,
+            cluster=self._cluster.name,
+            subject=trouble.subject,
+            opened_at=self._at,
+            hold_until=self._at + hold_of(trouble, self._cluster),
+            settled=trouble.matter in CLEAR_AT_ONCE,
+            instance=trouble.subject if trouble.matter in instances else None,
+        )
+        self._by_id[number] = incident
+        return incident
+
+    def _joined(self, incident: Incident, trouble: Trouble) -> Incident:
+        """*incident* with *trouble* in it, and called by the cause among what it has now."""
+        own = links(trouble, self._situation, self._cluster)
+        instances = (Matter.CONTEST, Matter.VACANCY, Matter.ADDRESS, Matter.VIP)
+        joined = replace(
+            incident,
+            troubles=incident.troubles | {trouble},
+            seen=incident.seen | {trouble},
+            explains=incident.explains | own.explains,
+            needs=incident.needs | own.needs,
+            instance=incident.instance or (trouble.subject if trouble.matter in instances else None),
+        )
+        joined = named(joined, self._cluster)
+        if trouble.matter in CLEAR_AT_ONCE and primary(joined) == trouble:
+            joined = replace(joined, settled=True)
+        return joined
+
+    def _merged(self, first: Incident, other: Incident) -> Incident:
+        """*first* with all that belonged to *other*, which turned out to be part of it."""
+        told = first if first.old_master is not None else other
+        merged = replace(
+            first,
+            troubles=first.troubles | other.troubles,
+            seen=first.seen | other.seen,
+            explains=first.explains | other.explains,
+            needs=first.needs | other.needs,
+            instance=first.instance or other.instance,
+            old_master=told.old_master,
+            new_master=told.new_master,
+            moved_at=told.moved_at,
+            returned_at=told.returned_at,
+            cause=told.cause,
+            holders=first.holders or other.holders,
+            lost=first.lost or other.lost,
+            also_down=_union(first.also_down, other.also_down),
+            services=_union(first.services, other.services),
+            evidence=_union(first.evidence, other.evidence),
+            why=_union(first.why, other.why),
+            outages=tuple(dict.fromkeys((*first.outages, *other.outages))),
+            timeline=tuple(sorted((*first.timeline, *other.timeline), key=lambda n: n.at))[-NOTES:],
+            changes=max(first.changes, other.changes),
+            hold_until=max(first.hold_until, other.hold_until) if not first.settled else first.hold_until,
+        )
+        merged = named(merged, self._cluster)
+        self._by_id[other.id] = replace(other, troubles=frozenset(), withdrawn=True, part_of=first.id)
+        self._by_id[first.id] = merged
+        return merged
+
+    def _detailed(self, incident: Incident, trouble: Trouble) -> Incident:
+        """*incident* with what is known of *trouble* now."""
+        about = trouble.subject
+        match trouble.matter:
+            case Matter.VIP:
+                found = self._situation.vip_troubles(services_of(self._cluster, self._cluster.vrrp_instance(about)))
+                reasons = (f"{s}: {self._situation.health[s, None].reason}" for s in found)
+                return replace(
+                    incident, services=_union(incident.services, found), evidence=_union(incident.evidence, reasons)
+                )
+            case Matter.DIRECTOR:
+                return self._of_lost(incident, about)
+            case Matter.REAL_SERVER:
+                if incident.kind is Kind.REAL_SERVER_DOWN and incident.subject == about:
+                    return replace(incident, evidence=_union(incident.evidence, self._situation.complaints(about)))
+                return replace(incident, also_down=_union(incident.also_down, (about,)))
+            case Matter.SERVICE:
+                return replace(incident, services=_union(incident.services, (about,)))
+            case _:
+                why = self._words_for(trouble)
+                return replace(incident, evidence=_union(incident.evidence, (why,) if why else ()))
+
+    def _of_lost(self, incident: Incident, director: str) -> Incident:
+        answer = self._situation.answers[director].answer
+        held = (i for i, master in sorted(self._situation.masters.items()) if master == director)
+        evidence = (f"{director}: {answer.error}", *(f"it was MASTER of {i} when it last answered" for i in held))
+        # Its error may be worded differently each time it is asked: the first wording is enough.
+        known = any(e.startswith(f"{director}: ") for e in incident.evidence)
+        lost = incident.lost or director
+        return replace(incident, lost=lost, evidence=incident.evidence if known else (*incident.evidence, *evidence))
+
+    def _words_for(self, trouble: Trouble) -> str:
+        """What is found, in words: for the timeline, and as evidence."""
+        about, situation = trouble.subject, self._situation
+        match trouble.matter:
+            case Matter.STREAM if about in situation.gaps and trouble not in situation.found:
+                return f"the agent on {about}: {situation.gaps[about]}"
+            case Matter.UNIT if trouble not in situation.found:
+                return f"{about} says FAULT for {', '.join(faults(situation, about))}"
+            case Matter.ADDRESS:
+                director, _ = situation.readdressed[about]
+                return (
+                    f"{director} lost the address of {about} and took it again at once, with no election: "
+                    "somebody or something removed it"
+                )
+            case Matter.CERTIFICATE:
+                certificate = situation.certificates[about, trouble.of or None]
+                return f"the certificate of {trouble.of or about} ends at {certificate.ends_at:%Y-%m-%d %H:%M} UTC"
+            case Matter.SENSE:
+                return next((e.detail for s, e in situation.senses.items() if s.value == about), "")
+            case Matter.AGENT:
+                return f"no word from the agent on {about}"
+            case Matter.BLIND:
+                return f"{about} is there, and does not let the bot in: {situation.answers[about].answer.error}"
+            case _:
+                return situation.found.get(trouble, _begins(trouble))
+
+    def close(self, troubles: frozenset[Trouble]) -> None:
+        """Let go of what is well again; an incident with nothing left is over, or over once it has stayed calm."""
+        for incident in self._opens():
+            left = frozenset(
+                t for t in incident.troubles if (t in troubles if t.matter is not Matter.ROLE else self._away(incident))
+            )
+            for gone in sorted(incident.troubles - left):
+                incident = self._put(incident, _well_again(gone, incident))
+            if left:
+                if left != incident.troubles:
+                    self._put(replace(incident, troubles=left))
+            elif not incident.due(self._at) and incident.kind in FORGIVEN:
+                self._put(replace(incident, troubles=left, withdrawn=True))
+            elif incident.flapping and incident.calm_from is None:
+                calm = min(FIRST_CALM * 2 ** (incident.changes - 3), LONGEST_CALM)
+                self._put(
+                    replace(incident, troubles=left, settled=True, calm_from=self._at, calm_until=self._at + calm)
+                )
+            elif incident.calm_from is None:
+                self._put(replace(incident, troubles=left, resolved_at=self._at, settled=True))
+
+    # --- helpers ----------------------------------------------------------------------------------------------------
+
+    def _opens(self) -> tuple[Incident, ...]:
+        return tuple(i for i in self._by_id.values() if i.open)
+
+    def _open(self, wanted: Callable[[Incident], bool]) -> Incident | None:
+        return next((i for i in self._opens() if wanted(i)), None)
+
     def _recent(self, instance: VrrpInstance) -> tuple[OutageMeasured, ...]:
         since = self._at - timedelta(seconds=instance.takeover_s + 10)
         names = services_of(self._cluster, instance)
         return tuple(o for o in self._outages if o.service in names and o.first_good_at >= since)
 
-    def _put(self, incident: Incident, note: str) -> Incident:
+    def _put(
+        self, incident: Incident, note: str = "", *, at: datetime | None = None, stage: Stage | None = None
+    ) -> Incident:
         if note:
-            incident = replace(incident, timeline=(*incident.timeline, Note(at=self._at, text=note)))
+            line = Note(at=at or self._at, text=note, stage=stage)
+            if line not in incident.timeline:
+                incident = replace(incident, timeline=(*incident.timeline, line)[-NOTES:])
+        # Its name follows its cause, which may just have become known.
+        incident = named(incident, self._cluster)
         self._by_id[incident.id] = incident
         return incident
 
 
-def _cause(incident: Incident, instance: VrrpInstance, event: RollCallTaken, situation: Situation) -> Cause:
-    """Why the old MASTER of *incident* lost the address, by its own answer and its last word."""
-    old, new = incident.old_master, incident.new_master
-    assert old is not None
-    assert new is not None
-    answer = event.answer(old)
-    if answer is None:
-        return Cause.UNKNOWN
-    if not answer.answered:
-        return Cause.DIED
-    claim = situation.claims.get((old, instance.name))
-    active = answer.keepalived.active if answer.keepalived else UnitActive.UNKNOWN
-    if active is UnitActive.FAILED:
-        return Cause.FAILED
-    if active in (UnitActive.INACTIVE, UnitActive.DEACTIVATING):
-        return Cause.STOPPED
-    if claim and claim.state is VrrpState.FAULT:
-        return Cause.FAULT
-    if claim and claim.state is VrrpState.STOP:
-        return Cause.RESTARTED
-    if instance.priority(new) > instance.priority(old):
-        return Cause.PREEMPTED
-    return Cause.UNKNOWN
+def _minor(incident: Incident) -> bool:
+    first = primary(incident)
+    return first is not None and first.matter in MINOR
+
+
+def _begins(trouble: Trouble) -> str:
+    match trouble.matter:
+        case Matter.VIP:
+            return f"the VIP of {trouble.subject} does not answer"
+        case Matter.DIRECTOR:
+            return f"{trouble.subject} does not answer"
+        case Matter.REAL_SERVER:
+            return f"{trouble.subject} is down"
+        case Matter.SERVICE:
+            return f"{trouble.subject} has no healthy real server left"
+        case Matter.CONTEST:
+            return f"more than one director holds the address of {trouble.subject}"
+        case _:
+            return ""
 
 
 def _well_again(trouble: Trouble, incident: Incident) -> str:
-    match trouble.matter:
-        case Matter.VIP:
-            return "the VIP answers again"
-        case Matter.DIRECTOR:
-            return f"{trouble.subject} answers again"
-        case Matter.REAL_SERVER:
-            return f"{trouble.subject} is up again"
-        case Matter.AGENT:
-            return f"the agent on {trouble.subject} reports in again"
-        case Matter.CONTEST:
-            return "one director holds the address again"
-        case Matter.ROLE:
-            return "" if incident.returned_at else f"{incident.old_master} stands by as BACKUP"
-        case _:
-            return f"{trouble.matter.value}: {trouble.subject} is well again"
+    about = trouble.subject
+    words = {
+        Matter.VIP: "the VIP answers again",
+        Matter.DIRECTOR: f"{about} answers again",
+        Matter.REAL_SERVER: f"{about} is up again",
+        Matter.SERVICE: f"{about} has a healthy real server again",
+        Matter.AGENT: f"the agent on {about} reports in again",
+        Matter.CONTEST: "one director holds the address again",
+        Matter.ROLE: "" if incident.returned_at else f"{incident.old_master} stands by as BACKUP",
+        Matter.VACANCY: f"the address of {about} is held again",
+        Matter.ADDRESS: f"the address of {about} is where it belongs",
+        Matter.PROCESS: f"the processes of keepalived on {about} run",
+        Matter.UNIT: f"keepalived on {about} runs again",
+        Matter.TABLE: f"the IPVS table on {about} is complete again",
+        Matter.CHECKER: f"the health checker on {about} works again",
+        Matter.NAT: f"{about} can forward by NAT again",
+        Matter.WEIGHT: f"{about} has its weight again on {trouble.of}",
+        Matter.DIFFERENCE: f"{about} is complete again on {trouble.of}",
+        Matter.BLIND: f"{about} lets the bot in again",
+        Matter.STREAM: f"what {about} says and what it holds agree again",
+        Matter.CERTIFICATE: f"the certificate of {trouble.of or about} was renewed",
+        Matter.SENSE: f"{about} is back",
+    }
+    return words[trouble.matter]
 
 
 def _union(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:

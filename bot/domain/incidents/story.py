@@ -7,31 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bot.domain.events import Actor, OutageMeasured
-
-
-class Matter(StrEnum):
-    """What a trouble is about, causes before effects: an incident is named for the first of those it has."""
-
-    PROCESS = "keepalived's process"
-    CONTEST = "contested address"
-    DIRECTOR = "director"
-    ROLE = "role"
-    VACANCY = "address held by nobody"
-    UNIT = "keepalived"
-    TABLE = "IPVS table"
-    ADDRESS = "address removed by hand"
-    CHECKER = "health checker"
-    NAT = "NAT path"
-    SERVICE = "virtual service"
-    VIP = "VIP"
-    REAL_SERVER = "real server"
-    WEIGHT = "weight"
-    DIFFERENCE = "directors differ"
-    CERTIFICATE = "certificate"
-    BLIND = "no way in"
-    AGENT = "agent"
-    STREAM = "event stream"
-    SENSE = "the bot itself"
+from bot.domain.troubles import Trouble
 
 
 class Kind(StrEnum):
@@ -69,7 +45,9 @@ class Cause(StrEnum):
 
     UNKNOWN = "not known"
     DIED = "director does not answer"
+    AWAITED = "director has not answered so far"
     PAUSED = "director was paused"
+    CUT_OFF = "director was cut off"
     REBOOTED = "director rebooted"
     STOPPED = "keepalived was stopped"
     RESTARTED = "keepalived was restarted"
@@ -81,22 +59,7 @@ class Cause(StrEnum):
     MAINTENANCE = "maintenance was announced"
 
 
-PLANNED = frozenset({Cause.STOPPED, Cause.RESTARTED, Cause.PREEMPTED, Cause.MAINTENANCE})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Trouble:
-    """One thing that is not as it should be.
-
-    ``subject`` is a name of the fleet's: an instance (CONTEST, ROLE, VACANCY, VIP, ADDRESS), a director (PROCESS,
-    DIRECTOR, UNIT, TABLE, CHECKER, NAT, BLIND, AGENT, STREAM), a service (SERVICE, DIFFERENCE), a real server
-    (REAL_SERVER), or what the bot lost (SENSE). ``of`` narrows it down: the director of a WEIGHT, the real server of a
-    CERTIFICATE.
-    """
-
-    matter: Matter
-    subject: str
-    of: str = ""
+PLANNED = frozenset({Cause.STOPPED, Cause.RESTARTED, Cause.REBOOTED, Cause.PREEMPTED, Cause.MAINTENANCE})
 
 
 class Stage(StrEnum):
@@ -128,6 +91,8 @@ class Incident:
     ``why`` the reasons for which the VIP does not answer. One that is ``withdrawn`` was no story of its own: a mistake,
     or ``part_of`` the incident with that id.
 
+    ``explains`` and ``needs`` are what its troubles can be the cause and the effect of (:mod:`.links`).
+
     ``changes`` counts how often it began again; ``calm_from`` is when everything last became well and ``calm_until``
     when it may be called over: what flaps is held open for longer each time.
     """
@@ -140,6 +105,8 @@ class Incident:
     hold_until: datetime
     troubles: frozenset[Trouble] = frozenset()
     seen: frozenset[Trouble] = frozenset()
+    explains: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
     settled: bool = False
     withdrawn: bool = False
     resolved_at: datetime | None = None

@@ -1,0 +1,292 @@
+"""What a roll call shows amiss: the directors' answers against the fleet, each other and what was said. Pure.
+
+A listing can be torn (ipvsadm prints a service without its destinations while they are being replaced), and a restart
+looks for a moment like a failure. So nothing found here counts before a second look has shown it too; that a thing is
+well again, one look is enough for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bot.domain.events import KeepalivedProcess, ProcessRole, Recorded, RollCallAnswer, RollCallTaken, VrrpState
+from bot.domain.fleet import Cluster, Director, Forwarding, HealthCheck, VirtualService, VrrpInstance
+from bot.domain.observed import UnitActive
+from bot.domain.operations import Operations
+from bot.domain.situation import Answer, Situation
+from bot.domain.troubles import Matter, Trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A trouble that a look shows, with the words for it. ``proven``: no second look is needed to believe it.
+
+    (A process that is stopped is stopped, and another pid is another process.)
+    """
+
+    trouble: Trouble
+    why: str
+    proven: bool = False
+
+
+RUNNING = frozenset({UnitActive.ACTIVE, UnitActive.RELOADING, UnitActive.ACTIVATING})
+TOLD_BY_NOW = timedelta(seconds=12)
+"""How long an event may take from keepalived to the journal before it counts as missed: an agent tries every 10 s."""
+
+
+def look(state: Situation, recorded: Recorded, cluster: Cluster, operations: Operations) -> Situation:
+    """*state*, which has the answers of *recorded* in it already, with what they show amiss suspected or found."""
+    event, at = recorded.event, recorded.recorded_at
+    if not isinstance(event, RollCallTaken):
+        return state
+    shown = {f.trouble: f for f in findings(state, event, cluster, operations)}
+    looked_at = {a.director for a in event.answers}
+    suspected: dict[Trouble, datetime] = {t: s for t, s in state.suspected.items() if not _seen(t, looked_at, state)}
+    found: dict[Trouble, str] = {t: why for t, why in state.found.items() if not _seen(t, looked_at, state)}
+    for trouble, finding in shown.items():
+        since = state.suspected.get(trouble)
+        if trouble in state.found or finding.proven or _confirmed(trouble, since, event, at):
+            found[trouble] = finding.why
+        else:
+            suspected[trouble] = since or at
+    return replace(state, suspected=suspected, found=found)
+
+
+def _confirmed(trouble: Trouble, since: datetime | None, event: RollCallTaken, at: datetime) -> bool:
+    if since is None or event.asked_at < since:
+        return False
+    return trouble.matter is not Matter.STREAM or at - since >= TOLD_BY_NOW
+
+
+def _seen(trouble: Trouble, looked_at: set[str], state: Situation) -> bool:
+    """Whether the directors that *trouble* is about have just been looked at."""
+    if trouble.matter is Matter.VACANCY:
+        return all(d in looked_at or state.unreachable(d) for d in state.answers)
+    director = trouble.of if trouble.matter in (Matter.WEIGHT, Matter.DIFFERENCE) else trouble.subject
+    return director in looked_at
+
+
+def findings(state: Situation, event: RollCallTaken, cluster: Cluster, operations: Operations) -> Iterator[Finding]:
+    """Everything that the answers of *event* show amiss, with the words for it."""
+    for answer in event.answers:
+        known = state.answers[answer.director]
+        if answer.answered:
+            yield from _of_director(state, cluster, cluster.director(answer.director), known, operations)
+    for instance in cluster.vrrp_instances:
+        yield from _vacancy(state, event, instance)
+
+
+def _of_director(
+    state: Situation, cluster: Cluster, director: Director, known: Answer, operations: Operations
+) -> Iterator[Finding]:
+    answer, name = known.answer, director.name
+    running = answer.keepalived is None or answer.keepalived.active in RUNNING
+    if not running:
+        assert answer.keepalived is not None
+        unit = answer.keepalived
+        ended = f", its result is {unit.result}" if unit.result not in ("", "success") else ""
+        why = f"keepalived on {name} is {unit.active.value}{ended}"
+        yield Finding(trouble=Trouble(matter=Matter.UNIT, subject=name), why=why)
+    else:
+        yield from _processes(name, known)
+        yield from _table(state, cluster, name, known, operations)
+    yield from _nat(cluster, name, answer)
+    yield from _stream(state, cluster, name, known)
+
+
+def _processes(name: str, known: Answer) -> Iterator[Finding]:
+    now = known.answer.processes
+    if now is None:
+        return
+    for matter, roles in (
+        (Matter.PROCESS, (ProcessRole.PARENT, ProcessRole.VRRP, ProcessRole.CHILD)),
+        (Matter.CHECKER, (ProcessRole.CHECKERS,)),
+    ):
+        trouble = Trouble(matter=matter, subject=name)
+        ours = [p for p in now if p.role in roles]
+        stopped = [p for p in ours if p.state.startswith(("T", "t"))]
+        if stopped:
+            what = " and ".join(f"its {p.role.value} (pid {p.pid})" for p in stopped)
+            why = f"keepalived on {name} is frozen: {what} is stopped by a signal (state T)"
+            yield Finding(trouble=trouble, why=why, proven=True)
+        elif replaced := _replaced(known, now, roles):
+            yield Finding(trouble=trouble, why=f"keepalived on {name}: {replaced}", proven=True)
+
+
+def _replaced(known: Answer, now: tuple[KeepalivedProcess, ...], roles: tuple[ProcessRole, ...]) -> str:
+    """What happened to a child while its parent went on; nothing where keepalived was started anew as a whole."""
+    before = known.before.processes if known.before is not None else None
+    if not before or not now:
+        return ""
+    parents = [[p.pid for p in group if p.role is ProcessRole.PARENT] for group in (before, now)]
+    if parents[0] != parents[1]:
+        return ""
+    for role in roles:
+        old = {p.pid for p in before if p.role is role}
+        new = {p.pid for p in now if p.role is role}
+        if role is not ProcessRole.PARENT and old and not new:
+            return f"its {role.value} (pid {min(old)}) is gone"
+        if old and new and not old & new:
+            return f"its {role.value} died and was started again (pid {min(old)} before, {min(new)} now)"
+    return ""
+
+
+def _table(state: Situation, cluster: Cluster, name: str, known: Answer, operations: Operations) -> Iterator[Finding]:
+    answer = known.answer
+    if answer.services is not None:
+        missing = [s.name for s in cluster.services if s.name not in answer.services]
+        if missing:
+            words = "is empty" if not answer.services else f"lacks {', '.join(missing)}"
+            why = f"the IPVS table on {name} {words}, and keepalived runs"
+            yield Finding(trouble=Trouble(matter=Matter.TABLE, subject=name), why=why)
+    if answer.weights is None:
+        return
+    weights = {(s, r): w for s, r, w in answer.weights}
+    yield from _weights(cluster, name, weights, operations)
+    for service in cluster.services:
+        if answer.services is not None and service.name not in answer.services:
+            continue
+        yield from _members(state, cluster, name, service, weights)
+        yield from _kept(state, name, service, weights, known.at)
+
+
+def _weights(
+    cluster: Cluster, name: str, weights: Mapping[tuple[str, str], int], operations: Operations
+) -> Iterator[Finding]:
+    changed: dict[str, list[str]] = {}
+    for service in cluster.services:
+        for member in service.members:
+            server = member.real_server
+            weight = weights.get((service.name, server))
+            wanted_otherwise = operations.override(cluster.name, server) or operations.busy_with(cluster.name, server)
+            if weight is not None and weight != member.weight and not wanted_otherwise:
+                changed.setdefault(server, []).append(f"{weight} in {service.name} (configured: {member.weight})")
+    for server, where in sorted(changed.items()):
+        why = f"{server} has weight {', '.join(where)} on {name}, and it was not this bot that set it"
+        yield Finding(trouble=Trouble(matter=Matter.WEIGHT, subject=server, of=name), why=why)
+
+
+def _members(
+    state: Situation, cluster: Cluster, name: str, service: VirtualService, weights: Mapping[tuple[str, str], int]
+) -> Iterator[Finding]:
+    """Members that are not in the table although nothing says that they are down."""
+    gone = [
+        m.real_server
+        for m in service.members
+        if (service.name, m.real_server) not in weights
+        and (name, service.name, m.real_server) not in state.removed
+        and state.judges(name)
+        and state.healthy(service.name, m.real_server) is not False
+    ]
+    others = [d.name for d in cluster.directors if d.name != name]
+    if not gone:
+        return
+    there = [
+        d
+        for d in others
+        if (o := state.answered(d)) and any(s == service.name and r in gone for s, r, _ in o.weights or ())
+    ]
+    compared = f"; {' and '.join(there)} has it" if there else ""
+    why = f"{' and '.join(gone)} is missing from {service.name} on {name}, and nothing said that it is down{compared}"
+    yield Finding(trouble=Trouble(matter=Matter.DIFFERENCE, subject=service.name, of=name), why=why)
+
+
+def _kept(
+    state: Situation, name: str, service: VirtualService, weights: Mapping[tuple[str, str], int], at: datetime
+) -> Iterator[Finding]:
+    """Members that keepalived leaves in the table although the probes found them down for longer than it may take."""
+    if service.check is None:
+        return
+    bound = timedelta(seconds=slowest(service.check, service.delay_loop))
+    spoke = [claim.at for (director, _), claim in state.claims.items() if director == name]
+    if spoke and at - max(spoke) <= bound:
+        return  # a keepalived that has just started takes every real server to be alive until it has checked it
+    kept = [
+        m.real_server
+        for m in service.members
+        if weights.get((service.name, m.real_server), 0) > 0
+        and state.healthy(service.name, m.real_server) is False
+        and at - state.health[service.name, m.real_server].since > bound
+    ]
+    if kept:
+        why = (
+            f"keepalived on {name} still sends clients of {service.name} to {' and '.join(kept)}, which the probes "
+            f"have found down for more than {bound.total_seconds():.0f} s: its health checker may have stopped"
+        )
+        yield Finding(trouble=Trouble(matter=Matter.CHECKER, subject=name), why=why)
+
+
+def slowest(check: HealthCheck, delay_loop: float) -> float:
+    """The seconds that keepalived may take at most to find a dead real server (keepalived.conf(5)), and some more."""
+    return delay_loop + (check.retries + 1) * check.connect_timeout + check.retries * check.delay_before_retry + 8
+
+
+def _nat(cluster: Cluster, name: str, answer: RollCallAnswer) -> Iterator[Finding]:
+    nat = answer.nat
+    if nat is None or not any(s.forwarding is Forwarding.MASQUERADING for s in cluster.services):
+        return
+    broken = broken_path(cluster, answer)
+    if broken:
+        why = f"{name} cannot forward by NAT: {' and '.join(broken)}"
+        yield Finding(trouble=Trouble(matter=Matter.NAT, subject=name), why=why)
+
+
+def broken_path(cluster: Cluster, answer: RollCallAnswer) -> tuple[str, ...]:
+    """What of the NAT path is not as it must be on a director, in words."""
+    nat = answer.nat
+    if nat is None:
+        return ()
+    broken = []
+    if nat.ip_forward is False:
+        broken.append("net.ipv4.ip_forward is 0")
+    if nat.conntrack is False:
+        broken.append("net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies")
+    if nat.snat is False and cluster.snat is not None:
+        broken.append(f"the SNAT rule for {cluster.snat.vaddr} is missing")
+    return tuple(broken)
+
+
+def _stream(state: Situation, cluster: Cluster, name: str, known: Answer) -> Iterator[Finding]:
+    """What the director holds against what it last said: the difference is an event that was missed."""
+    if name in state.silent:
+        return  # its events are known not to arrive
+    for instance, is_now, claimed in untold(state, cluster, name):
+        said = claimed.value if claimed else "nothing"
+        holds = "holds" if is_now is VrrpState.MASTER else "does not hold"
+        why = f"{name} {holds} the address of {instance}, and its last word was {said}: an event was missed"
+        yield Finding(trouble=Trouble(matter=Matter.STREAM, subject=name), why=why)
+
+
+def untold(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[str, VrrpState, VrrpState | None]]:
+    """(instance, what *director* is found to be, what it last said) where the two differ and nothing explains it."""
+    known = state.answers.get(director)
+    if known is None or not known.answer.answered:
+        return
+    for instance in cluster.vrrp_instances:
+        claim = state.claims.get((director, instance.name))
+        holds = any(str(v.ip) in known.answer.holds for v in instance.virtual_addresses)
+        says_master = claim is not None and claim.state is VrrpState.MASTER
+        if claim is not None and claim.at > known.asked_at:
+            continue  # it spoke after it was asked
+        if claim is None and instance.preferred == director and holds:
+            continue  # as it should be, from before the bot first listened
+        if holds and not says_master and not state.contested.get(instance.name):
+            yield instance.name, VrrpState.MASTER, claim.state if claim else None
+        elif says_master and not holds and state.masters.get(instance.name) not in (None, director):
+            yield instance.name, VrrpState.BACKUP, VrrpState.MASTER
+
+
+def _vacancy(state: Situation, event: RollCallTaken, instance: VrrpInstance) -> Iterator[Finding]:
+    members = [d for d, _ in instance.priorities]
+    asked = [state.answers.get(d) for d in members]
+    if any(a is None or (event.answer(d) is None and a.answer.answered) for d, a in zip(members, asked, strict=True)):
+        return  # somebody who may hold it has not been asked this time
+    answered = [a.answer for a in asked if a is not None and a.answer.answered]
+    if not answered or any(str(v.ip) in a.holds for a in answered for v in instance.virtual_addresses):
+        return
+    silent = [d for d in members if state.answered(d) is None]
+    who = f"none of the directors that answer; {' and '.join(silent)} did not answer" if silent else "no director"
+    why = f"the address of {instance.name} is held by {who}"
+    yield Finding(trouble=Trouble(matter=Matter.VACANCY, subject=instance.name), why=why)

@@ -1,0 +1,164 @@
+"""Why the MASTER moved, and why a VIP does not answer: by the directors' own answers and last words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from bot.domain.events import VrrpState
+from bot.domain.findings import broken_path
+from bot.domain.fleet import Cluster, Forwarding, VirtualService, VrrpInstance
+from bot.domain.incidents.story import Cause, Incident
+from bot.domain.mutes import Mutes
+from bot.domain.observed import UnitActive
+from bot.domain.situation import Answer, Said, Situation, holders_of
+from bot.domain.troubles import Matter, Trouble
+
+BEHIND = 2.0
+"""Seconds that a clock has to have fallen behind to show that its host stood still: SSH and NTP explain less."""
+
+# What is known for sure is not taken back by a later look, which finds things as they are by then.
+FIRM = frozenset(
+    {Cause.MAINTENANCE, Cause.PAUSED, Cause.CUT_OFF, Cause.REBOOTED, Cause.FROZEN, Cause.CHILD_DIED, Cause.FAILED}
+)
+
+
+def cause_of(
+    incident: Incident, instance: VrrpInstance, situation: Situation, mutes: Mutes, waiting: tuple[str, ...] = ()
+) -> Cause:
+    """Why the old MASTER of *incident* lost the address, as far as is known now. *waiting*: asked, no answer yet."""
+    old = incident.old_master
+    if old is None or incident.moved_at is None or incident.cause in FIRM:
+        return incident.cause
+    if announced(incident, mutes):
+        return Cause.MAINTENANCE
+    known = situation.answers.get(old)
+    if known is None or known.at < incident.moved_at:
+        return Cause.AWAITED if old in waiting and incident.cause is Cause.UNKNOWN else incident.cause
+    if not known.answer.answered:
+        return Cause.STOPPED if last_word(incident, instance, situation) is VrrpState.STOP else Cause.DIED
+    if incident.lost == old or incident.cause in (Cause.DIED, Cause.AWAITED):
+        back = _came_back(incident, instance, situation, known)
+        if back is not None:
+            return back
+    if incident.returned_at is not None and incident.cause is not Cause.UNKNOWN:
+        return incident.cause  # what is found after the return is no longer what was found at the move
+    return _by_its_answer(incident, instance, situation, known)
+
+
+def announced(incident: Incident, mutes: Mutes) -> bool:
+    """Whether maintenance was announced for what moved when it moved."""
+    names = {n for n in (incident.subject, incident.instance, incident.old_master) if n is not None}
+    mute = mutes.of(incident.cluster, names, incident.moved_at or incident.opened_at)
+    return mute is not None and mute.maintenance and mute.since <= (incident.moved_at or incident.opened_at)
+
+
+def last_word(incident: Incident, instance: VrrpInstance, situation: Situation) -> VrrpState | None:
+    """What the old MASTER said at or just before the move, by its own clock's order: STOP, FAULT, or nothing new."""
+    assert incident.moved_at is not None
+    claim = situation.claims.get((incident.old_master or "", instance.name))
+    if claim is None:
+        return None
+    since = incident.moved_at - timedelta(seconds=instance.takeover_s + 5)
+    said = [*claim.before, Said(state=claim.state, said_at=claim.said_at, at=claim.at)]
+    for word in reversed(said):
+        if word.said_at < since:
+            return None
+        if word.state in (VrrpState.STOP, VrrpState.FAULT, VrrpState.DELETED):
+            return word.state
+    return None
+
+
+def _came_back(incident: Incident, instance: VrrpInstance, situation: Situation, known: Answer) -> Cause | None:
+    """Why a director that did not answer was away, now that it answers again. None: it was only slow to answer."""
+    word = last_word(incident, instance, situation)
+    if word is VrrpState.FAULT:
+        return Cause.FAULT
+    before, now = known.before, known.answer
+    if before is None or before.boot is None or now.boot is None:
+        return None
+    if before.boot != now.boot:
+        return Cause.REBOOTED if word is VrrpState.STOP else Cause.DIED
+    if incident.lost != incident.old_master:
+        return None
+    behind = (now.clock_behind_s or 0.0) - (before.clock_behind_s or 0.0)
+    return Cause.PAUSED if behind > BEHIND else Cause.CUT_OFF
+
+
+def _by_its_answer(incident: Incident, instance: VrrpInstance, situation: Situation, known: Answer) -> Cause:
+    """The cause by what the old MASTER answers."""
+    old, new = str(incident.old_master), str(incident.new_master)
+    active = known.answer.keepalived.active if known.answer.keepalived else UnitActive.UNKNOWN
+    if active is UnitActive.FAILED:
+        return Cause.FAILED
+    found = situation.found.get(Trouble(matter=Matter.PROCESS, subject=old), "")
+    if "frozen" in found:
+        return Cause.FROZEN
+    if found:
+        return Cause.CHILD_DIED
+    if active in (UnitActive.INACTIVE, UnitActive.DEACTIVATING):
+        return Cause.STOPPED
+    word = last_word(incident, instance, situation)
+    if word is VrrpState.FAULT:
+        return Cause.FAULT
+    if word is VrrpState.STOP:
+        return Cause.RESTARTED
+    if instance.priority(new) > instance.priority(old):
+        return Cause.PREEMPTED
+    return incident.cause if incident.cause is not Cause.AWAITED else Cause.UNKNOWN
+
+
+def why_unreachable(
+    instance: VrrpInstance, services: tuple[str, ...], situation: Situation, cluster: Cluster
+) -> tuple[str, ...]:
+    """Every reason that is known for the VIP of *services* not to answer, though a director may hold it."""
+    master = situation.masters.get(instance.name)
+    if master is None:
+        return ()
+    answer = situation.answered(master)
+    if answer is None:
+        return ()
+    reasons = list(broken_path(cluster, answer))
+    for name in services:
+        reasons += _why_service(cluster.service(name), master, situation)
+    if not reasons and not_counting(master, cluster, situation):
+        reasons.append(f"the SNAT rule on {master} is there, and counts no packet")
+    return tuple(dict.fromkeys(reasons))
+
+
+def not_counting(master: str, cluster: Cluster, situation: Situation) -> bool:
+    """Whether the SNAT rule on *master* met no packet between two looks, though clients (the probes) were there."""
+    known = situation.answers.get(master)
+    if known is None or known.before is None or known.answer.nat is None or known.before.nat is None:
+        return False
+    masquerading = any(s.forwarding is Forwarding.MASQUERADING for s in cluster.services)
+    now, before = known.answer.nat.packets, known.before.nat.packets
+    return masquerading and now is not None and now == before
+
+
+def _why_service(service: VirtualService, master: str, situation: Situation) -> Iterator[str]:
+    answer = situation.answered(master)
+    assert answer is not None
+    if answer.services is not None and service.name not in answer.services:
+        yield f"{service.name} is not in the IPVS table of {master}"
+        return
+    if answer.weights is None:
+        return
+    weights = {r: w for s, r, w in answer.weights if s == service.name}
+    sorry = [at for s, at, w in answer.strangers if s == service.name and w > 0]
+    if not weights:
+        instead = f"; its sorry server {sorry[0]} answers instead" if sorry else ""
+        yield f"keepalived on {master} has no real server left in {service.name}{instead}"
+    elif not any(weights.values()):
+        yield f"every real server of {service.name} has weight 0 on {master}"
+    elif all(situation.healthy(service.name, m.real_server) is False for m in service.members):
+        yield f"no real server of {service.name} answers the probes"
+
+
+def holders_in(instance: VrrpInstance, situation: Situation) -> tuple[str, ...]:
+    """The directors whose last answer shows an address of *instance*."""
+    vips = {str(v.ip) for v in instance.virtual_addresses}
+    return tuple(sorted(d for d, a in situation.answers.items() if a.answer.answered and vips & set(a.answer.holds)))
+
+
+__all__ = ["announced", "cause_of", "holders_in", "holders_of", "last_word", "not_counting", "why_unreachable"]

@@ -1,0 +1,113 @@
+"""What an incident is called: by the cause among its troubles, and how long each kind waits before it is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.domain.fleet import Cluster
+from bot.domain.incidents.story import Cause, Incident, Kind
+from bot.domain.troubles import Matter, Trouble
+
+# An incident is called by the first of these that belongs to it: causes before effects, the worse before the less bad.
+PRECEDENCE = (
+    Matter.CONTEST,
+    Matter.ROLE,
+    Matter.DIRECTOR,
+    Matter.PROCESS,
+    Matter.UNIT,
+    Matter.ADDRESS,
+    Matter.VACANCY,
+    Matter.TABLE,
+    Matter.CHECKER,
+    Matter.SERVICE,
+    Matter.NAT,
+    Matter.VIP,
+    Matter.REAL_SERVER,
+    Matter.WEIGHT,
+    Matter.DIFFERENCE,
+    Matter.CERTIFICATE,
+    Matter.BLIND,
+    Matter.AGENT,
+    Matter.STREAM,
+    Matter.SENSE,
+)
+KINDS = {
+    Matter.CONTEST: Kind.SPLIT_BRAIN,
+    Matter.ROLE: Kind.FAILOVER,
+    Matter.DIRECTOR: Kind.DIRECTOR_LOST,
+    Matter.PROCESS: Kind.KEEPALIVED_FROZEN,
+    Matter.UNIT: Kind.KEEPALIVED_STOPPED,
+    Matter.ADDRESS: Kind.VIP_REMOVED,
+    Matter.VACANCY: Kind.NO_MASTER,
+    Matter.TABLE: Kind.TABLE_REMOVED,
+    Matter.CHECKER: Kind.CHECKER_STOPPED,
+    Matter.SERVICE: Kind.SERVICE_DOWN,
+    Matter.NAT: Kind.NAT_BROKEN,
+    Matter.VIP: Kind.VIP_UNREACHABLE,
+    Matter.REAL_SERVER: Kind.REAL_SERVER_DOWN,
+    Matter.WEIGHT: Kind.WEIGHT_CHANGED,
+    Matter.DIFFERENCE: Kind.TABLES_DIFFER,
+    Matter.CERTIFICATE: Kind.CERTIFICATE_EXPIRING,
+    Matter.BLIND: Kind.NO_WAY_IN,
+    Matter.AGENT: Kind.AGENT_SILENT,
+    Matter.STREAM: Kind.EVENTS_MISSED,
+    Matter.SENSE: Kind.BOT_BLIND,
+}
+
+ROLL_CALL_HOLD = timedelta(seconds=5)  # how long a claim waits for a roll call before it is told as a claim
+HOST_HOLD = timedelta(seconds=15)  # how long a real server waits for word of the director that it lives inside of
+LOST_HOLD = timedelta(seconds=15)  # how long a director that is silent alone is asked again before it counts as lost
+STREAM_HOLD = timedelta(seconds=20)  # how long a missed event waits for word that its agent is silent
+BURST = timedelta(seconds=10)  # real servers that fall within this are one story until a cause is known
+
+
+def primary(incident: Incident) -> Trouble | None:
+    """The trouble that *incident* is called by; None for one that has none yet."""
+    return min(incident.seen, key=lambda t: (PRECEDENCE.index(t.matter), t), default=None)
+
+
+def named(incident: Incident, cluster: Cluster) -> Incident:
+    """*incident* called by what is known of it now."""
+    first = primary(incident)
+    if first is None:
+        return incident
+    kind = KINDS[first.matter]
+    lost = {t.subject for t in incident.troubles if t.matter is Matter.DIRECTOR}
+    if incident.kind is Kind.DIRECTORS_LOST or (lost and lost >= {d.name for d in cluster.directors}):
+        return replace(incident, kind=Kind.DIRECTORS_LOST, subject=cluster.name)
+    return replace(incident, kind=_narrowed(kind, incident), subject=first.subject)
+
+
+def _narrowed(kind: Kind, incident: Incident) -> Kind:
+    """*kind* by the finer differences that the cause and the evidence make."""
+    if kind is Kind.FAILOVER and incident.cause is Cause.PREEMPTED:
+        return Kind.FAILBACK
+    if kind is Kind.DIRECTOR_LOST and incident.cause is Cause.PAUSED:
+        return Kind.DIRECTOR_PAUSED
+    if kind is Kind.KEEPALIVED_FROZEN and not any("frozen" in e for e in incident.evidence):
+        return Kind.KEEPALIVED_RESTARTING
+    if kind is Kind.KEEPALIVED_STOPPED and any("failed" in e or "FAULT" in e for e in incident.evidence):
+        return Kind.KEEPALIVED_FAILED
+    return kind
+
+
+def hold_of(trouble: Trouble, cluster: Cluster) -> timedelta:
+    """How long *trouble* waits for its cause before it is told as it is."""
+    match trouble.matter:
+        case Matter.VIP | Matter.VACANCY:
+            # A takeover in progress explains it in a moment: wait as long as one can take (RFC 5798), and a little.
+            return timedelta(seconds=cluster.vrrp_instance(trouble.subject).takeover_s + 1.5)
+        case Matter.REAL_SERVER:
+            return HOST_HOLD if cluster.real_server(trouble.subject).host else timedelta(0)
+        case Matter.SERVICE:
+            servers = [cluster.real_server(m.real_server) for m in cluster.service(trouble.subject).members]
+            return HOST_HOLD if any(s.host for s in servers) else timedelta(0)
+        case Matter.DIRECTOR | Matter.BLIND:
+            return LOST_HOLD
+        case Matter.STREAM:
+            return STREAM_HOLD
+        case Matter.AGENT | Matter.ROLE | Matter.ADDRESS | Matter.PROCESS | Matter.UNIT:
+            return ROLL_CALL_HOLD
+        case _:
+            return timedelta(0)
