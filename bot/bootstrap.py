@@ -31,6 +31,7 @@ from bot.flows.alerting import Heartbeats, RollCaller, watch_silence
 from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
 from bot.flows.errands import Errands
+from bot.flows.hands import Hands
 from bot.flows.operating import Operator
 from bot.flows.ports import Entry, JournalUnavailable, MessageRefused, MessengerUnavailable
 from bot.flows.probing import Probing
@@ -101,6 +102,10 @@ class Parts:
             patience_s=self.settings.intervals.drain_patience_s,
             **more,
         )
+
+    def hands(self) -> Hands:
+        """What people can do about incidents in this process."""
+        return Hands(self.chronicle, self.clock, self.roles)
 
     async def roles(self) -> Roles:
         """Who may do what, with the members of user groups looked up at most once a minute."""
@@ -173,6 +178,8 @@ class Bot:
         listeners = SlackListeners(
             chronicle,
             self._operator,
+            parts.hands(),
+            parts.messenger,
             parts.shell,
             clock,
             self._errands,

@@ -153,6 +153,66 @@ def restore(
     _change(config, _command(Verb.RESTORE, real_server), yes=yes, dry_run=dry_run, wait=True)
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="For machines; docs/hands.md explains the keys.")]
+Number = Annotated[str, typer.Argument(help="The incident's number, for example 42 or site/42.")]
+Named = Annotated[str, typer.Argument(help="A cluster, director, instance, service or real server.")]
+HowLong = Annotated[str, typer.Argument(help="90s, 15m, 1h, 2h30m or 1d; from 1 minute to 30 days.")]
+Reason = Annotated[list[str] | None, typer.Argument(help="Why, for your colleagues.")]
+
+
+@lvs.command()
+def incidents(
+    which: Annotated[
+        list[str] | None, typer.Argument(help="open (the default) or 24h, and a cluster to narrow it down.")
+    ] = None,
+    config: Config = DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """The open incidents, or with 24h those too that were over within a day."""
+    command = _command(Verb.INCIDENTS, *(which or []))
+    _terminal(config, command, lambda t, c: t.incidents(c, as_json=as_json))
+
+
+@lvs.command()
+def incident(number: Number, config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """The whole story of one incident."""
+    _terminal(config, _command(Verb.INCIDENT, number), lambda t, c: t.incident(c, as_json=as_json))
+
+
+@lvs.command()
+def ack(number: Number, config: Config = DEFAULT) -> None:
+    """Say that you are on it: its message in Slack shows who."""
+    _record(config, _command(Verb.ACK, number))
+
+
+@lvs.command()
+def mute(name: Named, time: HowLong, reason: Reason = None, config: Config = DEFAULT) -> None:
+    """Say nothing about something for a while; it is recorded all the same."""
+    _record(config, _command(Verb.MUTE, name, time, *(reason or [])))
+
+
+@lvs.command()
+def maintenance(name: Named, time: HowLong, reason: Reason = None, config: Config = DEFAULT) -> None:
+    """Announce work: nothing is told about it for a while, and what happens to it meanwhile is planned."""
+    _record(config, _command(Verb.MAINTENANCE, name, time, *(reason or [])))
+
+
+@lvs.command()
+def unmute(name: Named, config: Config = DEFAULT) -> None:
+    """End a mute or a maintenance before its time."""
+    _record(config, _command(Verb.UNMUTE, name))
+
+
+@lvs.command()
+def mutes(config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """What is muted or in maintenance, by whom and until when."""
+    _terminal(config, _command(Verb.MUTES), lambda t, _: t.mutes(as_json=as_json))
+
+
+def _record(config: Path, command: Command) -> None:
+    _terminal(config, command, lambda t, c: t.record(c))
+
+
 def _change(config: Path, command: Command, *, yes: bool, dry_run: bool, wait: bool) -> None:
     confirmed = None if yes else lambda: typer.confirm(f"{command.verb.value.capitalize()} {command.name}?", err=True)
     if confirmed and not dry_run and not sys.stdin.isatty():
@@ -161,9 +221,9 @@ def _change(config: Path, command: Command, *, yes: bool, dry_run: bool, wait: b
     _terminal(config, command, lambda t, c: t.change(c, confirmed=confirmed, dry_run=dry_run, wait=wait))
 
 
-def _command(verb: Verb, name: str | None, *flags: str) -> Command:
+def _command(verb: Verb, *words: str | None) -> Command:
     """The command, through the same grammar as in Slack. Exits 2 with what to type instead."""
-    found = parse(" ".join((verb.value, *([name] if name else []), *flags)))
+    found = parse(" ".join((verb.value, *(word for word in words if word))))
     if isinstance(found, Misspelt):
         err.print(f"{found.problem} Try: python -m bot lvs {found.instead}", markup=False, highlight=False)
         raise typer.Exit(2)
@@ -183,6 +243,7 @@ def _terminal(config: Path, command: Command, work: Callable[..., Awaitable[int]
             terminal = Terminal(
                 parts.chronicle,
                 parts.operator(),
+                parts.hands(),
                 parts.shell,
                 parts.clock,
                 Console(),

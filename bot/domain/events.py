@@ -347,6 +347,15 @@ class IncidentAcknowledged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentExported:
+    """Somebody asked for the draft of a post-mortem."""
+
+    cluster: str
+    incident: int
+    by: Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MuteSet:
     """Nothing is to be told of ``subject`` (a name of the fleet, or the cluster) before ``until``.
 
@@ -583,6 +592,7 @@ Event = (
     | SelfTestFinished
     | TimeCame
     | IncidentAcknowledged
+    | IncidentExported
     | MuteSet
     | MuteCleared
     | OperationRequested

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.domain.commands import Command
+from bot.domain.commands import Command, Effect
 from bot.domain.events import Actor, Via
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
-    """Go ahead at once: nothing is changed by it."""
+    """Go ahead at once: no production is changed by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +43,11 @@ def is_operator(actor: Actor, roles: Roles) -> bool:
 
 def decide(command: Command, actor: Actor, roles: Roles) -> Decision:
     """What *actor* may do about *command*."""
-    if not command.changes:
+    if command.effect is Effect.LOOKS:
         return Allowed()
     if is_operator(actor, roles):
-        return NeedsConfirmation()
+        return NeedsConfirmation() if command.effect is Effect.CHANGES else Allowed()
     where = "roles.operator" if actor.via is Via.SLACK else "roles.terminal"
-    return Denied(
-        reason=f"{command.verb.value.capitalize()} changes production, and {actor.name} is not an operator here "
-        f"(`{where}` in bot.yaml says who is)."
-    )
+    verb = command.verb.value.capitalize()
+    what = f"{verb} changes production" if command.effect is Effect.CHANGES else f"{verb} is for operators"
+    return Denied(reason=f"{what}, and {actor.name} is not an operator here (`{where}` in bot.yaml says who is).")

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import structlog
-from aiohttp import ClientError
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.commands import Command, Misspelt, Verb, parse
 from bot.domain.events import Actor, Via
 from bot.domain.fleet import NotFound
+from bot.entrypoints.slack_answers import (
+    ack_with,
+    answer_message,
+    apology,
+    plain,
+    pressed,
+    request_id,
+    say,
+    unknown_message,
+)
+from bot.entrypoints.slack_buttons import IncidentButtons
 from bot.flows.chronicle import Chronicle
 from bot.flows.errands import Errands
+from bot.flows.hands import A_DAY, Hands
 from bot.flows.operating import Answer, Operator, Request
-from bot.flows.ports import Clock, MessengerUnavailable, RemoteShell
+from bot.flows.ports import Clock, Messenger, RemoteShell
 from bot.flows.status import gather_status
-from bot.views.blocks import section
 from bot.views.help import help_message, misspelt_message
+from bot.views.incident_list import incident_list_message, incident_story_message
 from bot.views.message import SlackMessage
+from bot.views.mutes import mute_cleared_message, mute_set_message, mutes_message
 from bot.views.operation import CANCEL, CONFIRM
 from bot.views.status import status_message
-from bot.views.words import code, escape, listed
+from bot.views.words import escape, listed
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 PROGRESS_AFTER = 1.5  # seconds until somebody who waits is told what the bot is waiting for
 
 
@@ -38,6 +51,8 @@ class SlackListeners:
         self,
         chronicle: Chronicle,
         operator: Operator,
+        hands: Hands,
+        messenger: Messenger,
         shell: RemoteShell,
         clock: Clock,
         errands: Errands,
@@ -47,57 +62,114 @@ class SlackListeners:
     ) -> None:
         self._chronicle = chronicle
         self._operator = operator
+        self._hands = hands
         self._shell = shell
         self._clock = clock
         self._errands = errands
         self._command = command
         self._channels = channels
+        self._buttons = IncidentButtons(chronicle, hands, messenger, shell, clock, errands, command=command)
 
     def register(self, app: AsyncApp) -> None:
         """Make *app* call these listeners."""
         app.command(self._command)(self.on_command)
         app.action(CONFIRM)(self.on_confirm)
         app.action(CANCEL)(self.on_cancel)
+        self._buttons.register(app)
         app.error(self.on_error)
 
     async def on_command(self, ack: AsyncAck, respond: AsyncRespond, body: dict[str, Any]) -> None:
         """``/lvs …``: what needs no asking is answered in the acknowledgement itself."""
         found = parse(body.get("text") or "")
+        at_once = self._at_once(found)
+        if at_once is not None:
+            await ack_with(ack, at_once)
+            return
+        assert isinstance(found, Command)
+        await ack()
+        actor = Actor(id=body["user_id"], name=body.get("user_name") or body["user_id"], via=Via.SLACK)
+        match found.verb:
+            case Verb.STATUS:
+                work = self._status(found, respond)
+            case Verb.DRAIN | Verb.RESTORE:
+                work = self._change(found, actor, respond, body)
+            case _:
+                work = self._record(found, actor, respond, body)
+        self._errands.start(work, f"{self._command} {found}", apology(respond))
+
+    def _at_once(self, found: Command | Misspelt) -> SlackMessage | None:
+        """The answer to what can be said from memory; None for what takes work."""
         if isinstance(found, Misspelt):
-            await _ack_with(ack, misspelt_message(found, command=self._command))
-        elif found.verb is Verb.HELP:
-            await _ack_with(ack, help_message(found.name, command=self._command))
-        else:
-            await ack()
-            actor = Actor(id=body["user_id"], name=body.get("user_name") or body["user_id"], via=Via.SLACK)
-            work = (
-                self._status(found, respond) if found.verb is Verb.STATUS else self._change(found, actor, respond, body)
-            )
-            self._errands.start(work, f"{self._command} {found}", _apology(respond))
+            return misspelt_message(found, command=self._command)
+        match found.verb:
+            case Verb.HELP:
+                return help_message(found.name, command=self._command)
+            case Verb.INCIDENTS:
+                return self._incidents(found)
+            case Verb.INCIDENT:
+                assert found.name is not None
+                shown = self._hands.incident(found.name)
+                if isinstance(shown, Answer):
+                    return answer_message(shown, self._command)
+                return incident_story_message(shown, self._clock.now())
+            case Verb.MUTES:
+                return mutes_message(self._hands.mutes(), self._clock.now())
+            case _:
+                return None
+
+    def _incidents(self, command: Command) -> SlackMessage:
+        shown = self._hands.incidents(command.choice, command.name)
+        if isinstance(shown, NotFound):
+            return unknown_message(shown, self._command, command.verb)
+        of_a_day = command.choice == A_DAY
+        return incident_list_message(shown, self._clock.now(), of_a_day=of_a_day, command=self._command)
 
     async def _status(self, command: Command, respond: AsyncRespond) -> None:
-        asking = asyncio.ensure_future(gather_status(self._chronicle, self._shell, self._clock, command.name))
-        done, _ = await asyncio.wait({asking}, timeout=PROGRESS_AFTER)
+        asking = gather_status(self._chronicle, self._shell, self._clock, command.name)
+        found = await self._patiently(asking, respond)
+        if isinstance(found, NotFound):
+            await say(respond, unknown_message(found, self._command, command.verb))
+            return
+        for status in found:
+            await say(respond, status_message(status), in_channel=True)
+
+    async def _patiently(self, asking: Awaitable[T], respond: AsyncRespond) -> T:
+        """What *asking* every director brings; who waits for long is told what for."""
+        work = asyncio.ensure_future(asking)
+        done, _ = await asyncio.wait({work}, timeout=PROGRESS_AFTER)
         if not done:
             names = listed(d.name for c in self._chronicle.fleet.clusters for d in c.directors)
             # Seen by the asker alone: an answer to a slash command cannot replace an earlier one.
-            await _respond(respond, _plain(f":hourglass_flowing_sand: Asking {escape(names)} …"))
-        found = await asking
-        if isinstance(found, NotFound):
-            await _respond(respond, _unknown(found, self._command))
+            await say(respond, plain(f":hourglass_flowing_sand: Asking {escape(names)} …"))
+        return await work
+
+    async def _record(self, command: Command, actor: Actor, respond: AsyncRespond, body: dict[str, Any]) -> None:
+        """What is written down at once: the channel sees what is muted, the person what was refused."""
+        request = Request(command=command, by=actor, request_id=request_id(body), channel=body["channel_id"])
+        if command.verb is Verb.ACK:
+            shown = await self._hands.acknowledge(request)
+            if isinstance(shown, Answer):
+                await say(respond, answer_message(shown, self._command))
+            else:
+                await say(respond, incident_story_message(shown, self._clock.now()))
             return
-        for status in found:
-            await _respond(respond, status_message(status), in_channel=True)
+        done = await (self._hands.unmute(request) if command.verb is Verb.UNMUTE else self._hands.mute(request))
+        if isinstance(done, Answer):
+            await say(respond, answer_message(done, self._command))
+        elif done is not None and command.verb is Verb.UNMUTE:
+            await say(respond, mute_cleared_message(done.mute), in_channel=True)
+        elif done is not None:
+            await say(respond, mute_set_message(done.mute, done.before, command=self._command), in_channel=True)
 
     async def _change(self, command: Command, actor: Actor, respond: AsyncRespond, body: dict[str, Any]) -> None:
         cluster_channel = self._channel_of(command, body["channel_id"])
-        request = Request(command=command, by=actor, request_id=f"slack:{body['trigger_id']}", channel=cluster_channel)
+        request = Request(command=command, by=actor, request_id=request_id(body), channel=cluster_channel)
         answer = await self._operator.request(request)
         if isinstance(answer, Answer):
-            await _respond(respond, _answer(answer, self._command))
+            await say(respond, answer_message(answer, self._command))
         elif answer is not None and cluster_channel not in (body["channel_id"], f"#{body.get('channel_name')}"):
             where = f"<#{cluster_channel}>" if cluster_channel.startswith("C") else escape(cluster_channel)
-            await _respond(respond, _plain(f"It waits for your confirmation in {where}."))
+            await say(respond, plain(f"It waits for your confirmation in {where}."))
 
     def _channel_of(self, command: Command, otherwise: str) -> str:
         """Operations are shown where the cluster's alerts go: everybody on duty sees them, wherever they were asked."""
@@ -107,26 +179,26 @@ class SlackListeners:
     async def on_confirm(self, ack: AsyncAck, respond: AsyncRespond, body: dict[str, Any]) -> None:
         """The confirm button."""
         await ack()
-        operation_id, actor = _pressed(body)
-        self._errands.start(self._confirmed(operation_id, actor, respond), f"confirm {operation_id}", _apology(respond))
+        operation_id, actor = pressed(body)
+        self._errands.start(self._confirmed(operation_id, actor, respond), f"confirm {operation_id}", apology(respond))
 
     async def _confirmed(self, operation_id: str, actor: Actor, respond: AsyncRespond) -> None:
         answer = await self._operator.confirm(operation_id, actor)
         if answer:
-            await _respond(respond, _answer(answer, self._command))
+            await say(respond, answer_message(answer, self._command))
             return
         await self._operator.carry_out(operation_id)
 
     async def on_cancel(self, ack: AsyncAck, respond: AsyncRespond, body: dict[str, Any]) -> None:
         """The cancel button."""
         await ack()
-        operation_id, actor = _pressed(body)
-        self._errands.start(self._cancelled(operation_id, actor, respond), f"cancel {operation_id}", _apology(respond))
+        operation_id, actor = pressed(body)
+        self._errands.start(self._cancelled(operation_id, actor, respond), f"cancel {operation_id}", apology(respond))
 
     async def _cancelled(self, operation_id: str, actor: Actor, respond: AsyncRespond) -> None:
         answer = await self._operator.cancel(operation_id, actor)
         if answer:
-            await _respond(respond, _answer(answer, self._command))
+            await say(respond, answer_message(answer, self._command))
 
     async def on_error(self, error: Exception, body: dict[str, Any]) -> None:
         """What a listener did not catch: logged, never a traceback in a channel."""
@@ -142,53 +214,3 @@ def make_app(token: str, base_url: str | None, signing_secret: str | None) -> As
         request_verification_enabled=signing_secret is not None,
         process_before_response=True,
     )
-
-
-def _pressed(body: dict[str, Any]) -> tuple[str, Actor]:
-    user = body["user"]
-    actor = Actor(id=user["id"], name=user.get("username") or user.get("name") or user["id"], via=Via.SLACK)
-    return str(body["actions"][0]["value"]), actor
-
-
-def _apology(respond: AsyncRespond) -> Callable[[str], Awaitable[None]]:
-    async def apologise(text: str) -> None:
-        await _respond(respond, _plain(f":warning: {escape(text)}"))
-
-    return apologise
-
-
-def _plain(text: str) -> SlackMessage:
-    return SlackMessage(text=text, blocks=(section(text),))
-
-
-def _answer(answer: Answer, command: str) -> SlackMessage:
-    hint = f" Try {code(f'{command} {answer.instead}')}." if answer.instead else ""
-    icon = ":no_entry: " if answer.refused else ""
-    return _plain(f"{icon}{escape(answer.text)}{hint}")
-
-
-def _unknown(found: NotFound, command: str) -> SlackMessage:
-    name = code(found.name)
-    if found.ambiguous:
-        return _plain(f"{name} means more than one thing: {', '.join(code(s) for s in found.suggestions)}.")
-    hint = f" Did you mean {code(f'{command} status {found.suggestions[0]}')}?" if found.suggestions else ""
-    return _plain(f"There is nothing called {name} in the fleet.{hint}")
-
-
-async def _ack_with(ack: AsyncAck, message: SlackMessage) -> None:
-    await ack(text=message.text, blocks=list(message.blocks), response_type="ephemeral")
-
-
-async def _respond(respond: AsyncRespond, message: SlackMessage, *, in_channel: bool = False) -> None:
-    """Answer through the response URL. Raises MessengerUnavailable when Slack does not take it: Bolt says nothing."""
-    try:
-        answer = await respond(
-            text=message.text,
-            blocks=list(message.blocks),
-            response_type="in_channel" if in_channel else "ephemeral",
-            replace_original=False,
-        )
-    except (ClientError, TimeoutError, OSError) as error:
-        raise MessengerUnavailable(f"response URL: {type(error).__name__} {error}") from error
-    if answer.status_code != 200:
-        raise MessengerUnavailable(f"response URL: HTTP {answer.status_code} {answer.body[:100]}")

@@ -8,19 +8,28 @@ import os
 import pwd
 import shlex
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from bot.domain.commands import Command
+from bot.domain.commands import Command, Verb
 from bot.domain.events import Actor, OperationCancelled, Verdict, Via
 from bot.domain.fleet import NotFound
 from bot.domain.operations import Operation, Phase
 from bot.flows.chronicle import Chronicle
+from bot.flows.hands import A_DAY, Hands
 from bot.flows.operating import Answer, Operator, Request
 from bot.flows.ports import Clock, Entry, RemoteShell
 from bot.flows.status import gather_status
+from bot.views.incident_list import (
+    incident_json,
+    incident_list_json,
+    incident_list_lines,
+    incident_story_lines,
+)
+from bot.views.mutes import mutes_json, mutes_lines
 from bot.views.operation import headline
 from bot.views.status import status_json, status_lines
 from bot.views.words import listed, plural
@@ -46,6 +55,7 @@ class Terminal:
         self,
         chronicle: Chronicle,
         operator: Operator,
+        hands: Hands,
         shell: RemoteShell,
         clock: Clock,
         out: Console,
@@ -55,6 +65,7 @@ class Terminal:
     ) -> None:
         self._chronicle = chronicle
         self._operator = operator
+        self._hands = hands
         self._shell = shell
         self._clock = clock
         self._out = out
@@ -70,17 +81,81 @@ class Terminal:
             self._say_unknown(found)
             return BAD_INPUT
         if as_json:
-            self._out.print_json(json.dumps([status_json(status) for status in found]))
+            self._print_json([status_json(status) for status in found])
         else:
-            for status in found:
-                for line in status_lines(status):
-                    self._out.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._print(line for status in found for line in status_lines(status))
         return DONE if all(o.reachable for status in found for o in status.observed) else REFUSED
 
     def _say_unknown(self, found: NotFound) -> None:
         hint = f" Did you mean {listed(found.suggestions)}?" if found.suggestions else ""
         problem = "means more than one thing." if found.ambiguous else "is not in the fleet file."
         self._err.print(f"[red]{escape(found.name)}[/] {problem}{escape(hint)}")
+
+    def _print(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _print_json(self, value: Any) -> None:
+        self._out.print_json(json.dumps(value))
+
+    async def incidents(self, command: Command, *, as_json: bool) -> int:
+        """List incidents."""
+        shown = self._hands.incidents(command.choice, command.name)
+        if isinstance(shown, NotFound):
+            self._say_unknown(shown)
+            return BAD_INPUT
+        now = self._clock.now()
+        if as_json:
+            self._print_json(incident_list_json(shown, now))
+        else:
+            self._print(incident_list_lines(shown, now, of_a_day=command.choice == A_DAY))
+        return DONE
+
+    async def incident(self, command: Command, *, as_json: bool) -> int:
+        """Tell the whole story of one incident."""
+        assert command.name is not None
+        shown = self._hands.incident(command.name)
+        if isinstance(shown, Answer):
+            self._say(shown)
+            return BAD_INPUT
+        now = self._clock.now()
+        if as_json:
+            self._print_json(incident_json(shown, now))
+        else:
+            self._print(incident_story_lines(shown, now))
+        return DONE
+
+    async def mutes(self, *, as_json: bool) -> int:
+        """List what is muted."""
+        mutes = self._hands.mutes()
+        if as_json:
+            self._print_json(mutes_json(mutes))
+        else:
+            self._print(mutes_lines(mutes, self._clock.now()))
+        return DONE
+
+    async def record(self, command: Command) -> int:
+        """Acknowledge, mute, unmute, announce maintenance."""
+        request = Request(command=command, by=me(), request_id=f"terminal:{uuid.uuid4()}")
+        if command.verb is Verb.ACK:
+            acknowledged = await self._hands.acknowledge(request)
+            if isinstance(acknowledged, Answer):
+                return self._decline(acknowledged)
+            self._print(incident_story_lines(acknowledged, self._clock.now())[:1])
+            return DONE
+        done = await (self._hands.unmute(request) if command.verb is Verb.UNMUTE else self._hands.mute(request))
+        assert done is not None, "a request id of our own is never known already"
+        if isinstance(done, Answer):
+            return self._decline(done)
+        if command.verb is Verb.UNMUTE:
+            self._print([f"{done.mute.subject} is told of again"])
+        else:
+            self._print(mutes_lines([done.mute], self._clock.now()))
+        return DONE
+
+    def _decline(self, answer: Answer) -> int:
+        self._say(answer)
+        return REFUSED if answer.refused else DONE
 
     async def change(self, command: Command, *, confirmed: Callable[[], bool] | None, dry_run: bool, wait: bool) -> int:
         """Drain or restore. *confirmed* asks the person (None: they said ``--yes``)."""

@@ -28,9 +28,9 @@ def incident_message(incident: Incident) -> SlackMessage:
     title = headline(incident)
     icon = _icon(incident)
     blocks: list[Block] = [section(f"{icon} *{escape(title)}*")]
-    facts = _facts(incident)
-    if facts:
-        blocks.append(section("\n".join(f"• {escape(fact)}" for fact in facts)))
+    found = facts(incident)
+    if found:
+        blocks.append(section("\n".join(f"• {escape(fact)}" for fact in found)))
     when = f"since {slack_time(_began(incident))}"
     if incident.resolved_at:
         lasted = span((incident.resolved_at - _began(incident)).total_seconds())
@@ -102,23 +102,24 @@ def _failover(incident: Incident) -> str:
         return f"{incident.subject}: {new} is MASTER again"
     if incident.resolved_at and incident.cause is not Cause.PREEMPTED:
         return f"{incident.subject}: {new} is MASTER, {old} stands by again"
-    why = WHY[incident.cause].format(old=old, new=new)
+    why = WHY.get(incident.cause, incident.cause.value).format(old=old, new=new)
     return f"{incident.subject} failed over: {old} → {new} ({why})"
 
 
-def _facts(incident: Incident) -> list[str]:
-    facts: list[str] = []
+def facts(incident: Incident) -> list[str]:
+    """What is known of *incident*, a sentence each."""
+    found: list[str] = []
     if incident.withdrawn:
-        return facts
+        return found
     if incident.kind is Kind.FAILOVER and incident.moved_at:
-        facts += _failover_facts(incident)
+        found += _failover_facts(incident)
     elif incident.kind is Kind.REAL_SERVER_DOWN:
-        facts += [f"was: {e}" for e in incident.evidence] if incident.resolved_at else list(incident.evidence)
+        found += [f"was: {e}" for e in incident.evidence] if incident.resolved_at else list(incident.evidence)
     elif not incident.resolved_at:
-        facts += list(incident.evidence)
+        found += list(incident.evidence)
     if incident.also_down:
-        facts.append(f"{listed(incident.also_down)} went with it: {_inside(incident)}")
-    return facts
+        found.append(f"{listed(incident.also_down)} went with it: {_inside(incident)}")
+    return found
 
 
 def _inside(incident: Incident) -> str:
@@ -128,7 +129,7 @@ def _inside(incident: Incident) -> str:
 def _failover_facts(incident: Incident) -> list[str]:
     facts = []
     if incident.resolved_at or incident.returned_at:
-        why = WHY[incident.cause].format(old=incident.old_master, new=_taker(incident))
+        why = WHY.get(incident.cause, incident.cause.value).format(old=incident.old_master, new=_taker(incident))
         facts.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
     took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
     facts.append(f"VIP unreachable for {took}" if took else _no_outage(incident))

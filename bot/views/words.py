@@ -13,9 +13,24 @@ def clock(at: datetime) -> str:
     return at.strftime("%H:%M:%S")
 
 
+def milliseconds(at: datetime) -> str:
+    """The time of day in UTC, to the millisecond."""
+    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
+
+
+def day_and_clock(at: datetime) -> str:
+    """Day and time in UTC, to the second."""
+    return at.strftime("%m-%d %H:%M:%S")
+
+
 def slack_time(at: datetime) -> str:
     """A time that Slack shows in the reader's own zone (docs: Formatting text, date formatting)."""
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{clock(at)} UTC>"
+
+
+def slack_day(at: datetime) -> str:
+    """A day and a time that Slack shows in the reader's own zone."""
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{day_and_clock(at)} UTC>"
 
 
 def span(seconds: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bot.domain.commands import Command, Verb
+import pytest
+
+from bot.domain.commands import Command, Effect, Verb, grammar
 from bot.domain.events import Actor, Via
 from bot.domain.policy import Allowed, Denied, NeedsConfirmation, Roles, decide
 
@@ -37,3 +39,21 @@ def test_a_name_counts_only_where_it_comes_from() -> None:
 def test_nobody_is_an_operator_by_default() -> None:
     empty = Roles(operators=frozenset(), terminal=frozenset())
     assert isinstance(decide(DRAIN, actor("U0ALICE"), empty), Denied)
+
+
+@pytest.mark.parametrize("verb", [Verb.ACK, Verb.MUTE, Verb.UNMUTE, Verb.MAINTENANCE])
+def test_what_is_written_down_needs_an_operator_and_no_confirmation(verb: Verb) -> None:
+    command = Command(verb=verb, names=("web1",))
+    assert decide(command, actor("U0ALICE"), ROLES) == Allowed()
+    decision = decide(command, actor("U0BOB"), ROLES)
+    assert isinstance(decision, Denied)
+    assert f"{verb.value.capitalize()} is for operators" in decision.reason
+
+
+@pytest.mark.parametrize("verb", [v for v in Verb if grammar(v).effect is Effect.LOOKS])
+def test_everybody_may_look_at_everything(verb: Verb) -> None:
+    assert decide(Command(verb=verb), actor("U0BOB"), ROLES) == Allowed()
+
+
+def test_what_changes_production_is_always_shown_first() -> None:
+    assert {v for v in Verb if grammar(v).effect is Effect.CHANGES} == {Verb.DRAIN, Verb.RESTORE}

@@ -3,95 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from bot.adapters.clock import SystemClock
-from bot.adapters.messenger import SlackMessenger
-from bot.domain.policy import Roles
-from bot.entrypoints.slack import SlackListeners, make_app
-from bot.entrypoints.socket_mode import SocketMode
-from bot.flows.announcing import Announcer
-from bot.flows.chronicle import Chronicle
-from bot.flows.errands import Errands
-from bot.flows.operating import Operator
-from bot.flows.projecting import projection
-from bot.local.slack import StandIn
 from bot.views.operation import CANCEL, CONFIRM
-from tests.domain.reference import FLEET, SITE
-from tests.fakes.journal import MemoryJournal
-from tests.fakes.shell import FakeShell
-
-CHANNEL = "C0SITE"
-
-
-async def roles() -> Roles:
-    return Roles(operators=frozenset({"U0ALICE"}), terminal=frozenset())
-
-
-@dataclass
-class Office:
-    slack: StandIn
-    shell: FakeShell
-    journal: MemoryJournal
-    chronicle: Chronicle
-
-    async def answer(self, text: str, user: str = "alice") -> str:
-        """What comes back to *user* for a slash command that only they see."""
-        before = len(self.slack.ephemerals(user))
-        ack = await self.slack.command(user, CHANNEL, text)
-        assert ack is not None
-        assert ack.ok
-        await self.slack.wait_for(lambda: len(self.slack.ephemerals(user)) > before)
-        return str(self.slack.ephemerals(user)[-1]["text"])
-
-    async def message(self, containing: str) -> dict[str, Any]:
-        """The newest message of the channel with *containing* in its text."""
-
-        def found() -> dict[str, Any] | None:
-            return next((m for m in reversed(self.slack.messages(CHANNEL)) if containing in m["text"]), None)
-
-        message = await self.slack.wait_for(found)
-        assert message is not None
-        return message
-
-
-@pytest.fixture
-async def office() -> AsyncIterator[Office]:
-    async with StandIn() as slack:
-        journal, shell, clock, errands = MemoryJournal(), FakeShell.of(SITE), SystemClock(), Errands()
-        chronicle = Chronicle(journal, FLEET)
-        ids = itertools.count(1)
-        operator = Operator(
-            chronicle, shell, clock, roles, runner="bot:here:1:1", new_id=lambda: f"op{next(ids)}", poll_s=0.01
-        )
-        messenger = SlackMessenger(slack.bot_token, slack.base_url)
-        announcer = Announcer(
-            chronicle, messenger, clock, projection({"site": CHANNEL}, operator.connected.get), again_s=0.05
-        )
-        listeners = SlackListeners(
-            chronicle, operator, shell, clock, errands, command="/lvs", channels={"site": CHANNEL}
-        )
-        app = make_app(slack.bot_token, slack.base_url, None)
-        listeners.register(app)
-        socket_mode = SocketMode(app, slack.app_token, slack.base_url)
-        tasks = [asyncio.create_task(socket_mode.run()), asyncio.create_task(announcer.run())]
-        await slack.wait_for(lambda: slack.connected)
-        yield Office(slack=slack, shell=shell, journal=journal, chronicle=chronicle)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await errands.close()
-        await socket_mode.close()
-        await messenger.close()
+from tests.domain.reference import SITE
+from tests.entrypoints.office import CHANNEL, Office
 
 
 async def test_help_and_misspelt_commands_are_answered_in_the_acknowledgement(office: Office) -> None:
-    assert await office.answer("/lvs") == "/lvs: help, status, drain, restore"
+    assert (await office.answer("/lvs")).startswith("/lvs: help, status, drain, restore, incidents")
     assert "drain" in await office.answer("/lvs help")
     assert "`/lvs drain <real server> [--force]`" in (await office.answer("/lvs drian web1")).replace(
         "&lt;", "<"

@@ -10,7 +10,10 @@ from bot.local.slack.blocks import check_blocks
 from bot.views.message import SlackMessage
 
 # What our messages may contain of Slack's markup: a time in the reader's zone, a person, a channel.
-OWN_MARKUP = re.compile(r"<!date\^\d+\^\{time_secs\}\|\d\d:\d\d:\d\d UTC>|<@[UW][A-Z0-9]+>|<#C[A-Z0-9]+>")
+OWN_MARKUP = re.compile(
+    r"<!date\^\d+\^(?:\{date_short_pretty\} )?\{time_secs\}\|(?:\d\d-\d\d )?\d\d:\d\d:\d\d UTC>"
+    r"|<@[UW][A-Z0-9]+>|<#C[A-Z0-9]+>"
+)
 TEXT_LIMIT = 4000  # chat.update refuses a longer text (docs: msg_too_long)
 
 

@@ -16,7 +16,8 @@ from bot.domain.events import (
     Verdict,
     Via,
 )
-from bot.domain.incidents import Cause, Incident, Kind, Note
+from bot.domain.incidents import Cause, Incident, Kind, Note, Stage
+from bot.domain.mutes import Mute
 from bot.domain.operations import Operation, Phase
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -80,8 +81,24 @@ def incidents(draw: st.DrawFn) -> Incident:
         evidence=tuple(draw(st.lists(words, max_size=40))),
         holders=tuple(draw(st.lists(names, max_size=3))),
         outages=tuple(draw(st.lists(outages(), max_size=3))),
-        timeline=tuple(draw(st.lists(st.builds(Note, at=times, text=words), max_size=60))),
+        timeline=tuple(
+            draw(st.lists(st.builds(Note, at=times, text=words, stage=st.none() | st.sampled_from(Stage)), max_size=60))
+        ),
+        acknowledged_by=draw(st.none() | actors),
+        acknowledged_at=resolved,
     )
+
+
+mutes = st.builds(
+    Mute,
+    cluster=names,
+    subject=names,
+    since=times,
+    until=times.map(lambda at: at + timedelta(days=30)),
+    by=actors,
+    reason=words,
+    maintenance=st.booleans(),
+)
 
 
 @st.composite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -15,12 +16,25 @@ from bot.domain.commands import GRAMMAR, Misspelt, Verb, parse
 from bot.domain.events import Actor, Via
 from bot.domain.fleet import Cluster, Director, Forwarding, PoolMember, Protocol, RealServer, VirtualService
 from bot.domain.incidents import Incident
+from bot.domain.mutes import Mute
 from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, Observed, key_of
 from bot.domain.operations import Operation, Override, Phase
 from bot.domain.situation import Situation
 from bot.domain.status import Status, status_of
 from bot.views.help import help_message, misspelt_message
 from bot.views.incident import incident_message, resolution_message
+from bot.views.incident_actions import incident_actions
+from bot.views.incident_list import (
+    Shown,
+    incident_json,
+    incident_list_json,
+    incident_list_lines,
+    incident_list_message,
+    incident_story_lines,
+    incident_story_message,
+)
+from bot.views.message import SlackMessage
+from bot.views.mutes import mute_cleared_message, mute_set_message, mutes_json, mutes_lines, mutes_message
 from bot.views.operation import operation_message
 from bot.views.status import status_json, status_lines, status_message
 from tests.views import strange
@@ -39,6 +53,65 @@ def test_slack_takes_every_incident(incident: Incident) -> None:
 @given(strange.incidents(), strange.times)
 def test_slack_takes_the_story_of_every_incident(incident: Incident, at: object) -> None:
     assert_slack_takes(resolution_message(replace(incident, resolved_at=incident.opened_at + timedelta(hours=1))))
+
+
+shown_incidents = st.builds(Shown, incident=strange.incidents(), mute=st.none() | strange.mutes)
+
+
+@QUICK
+@given(shown_incidents, st.booleans())
+def test_slack_takes_the_whole_of_every_incident(one: Shown, pressable: bool) -> None:
+    message = incident_story_message(one, strange.NOON, buttons=pressable)
+    assert_slack_takes(message)
+    assert bool(buttons(message)) == (pressable and not one.incident.withdrawn)
+    assert all("\n" not in line or line in headline_and_facts(one) for line in incident_story_lines(one, strange.NOON))
+    json.dumps(incident_json(one, strange.NOON))
+
+
+def headline_and_facts(one: Shown) -> str:
+    return "\n".join(incident_story_lines(one, strange.NOON))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(shown_incidents, max_size=30), st.booleans())
+def test_slack_takes_every_list_of_incidents_and_its_columns_align(several: list[Shown], of_a_day: bool) -> None:
+    assert_slack_takes(incident_list_message(several, strange.NOON, of_a_day=of_a_day))
+    head, *rows = incident_list_lines(several, strange.NOON, of_a_day=of_a_day)
+    assert len(rows) == len(several)
+    for row, one in zip(rows, several, strict=True):
+        assert row[head.index("state") :].startswith(one.state)
+        assert row[head.index("state") - 1] == " "
+    json.dumps(incident_list_json(several, strange.NOON))
+
+
+@QUICK
+@given(strange.incidents(), st.none() | strange.mutes)
+def test_the_buttons_fit_where_the_incident_stands(incident: Incident, mute: Mute | None) -> None:
+    row = incident_actions(incident, mute)
+    if incident.withdrawn:
+        assert row is None
+        return
+    assert row is not None
+    message = SlackMessage(text="x", blocks=(row,))
+    assert_slack_takes(message)
+    labels = buttons(message)
+    assert ("Acknowledge" in labels) == (incident.open and incident.acknowledged_by is None)
+    assert ("Mute 1 h" in labels) == (incident.open and mute is None)
+    assert ("Status" in labels) == incident.open
+    assert "Timeline" in labels
+    assert {element["value"] for element in row["elements"]} == {f"{incident.cluster}/{incident.id}"}
+    assert len({element["action_id"] for element in row["elements"]}) == len(labels)
+
+
+@QUICK
+@given(st.lists(strange.mutes, max_size=60), st.none() | strange.mutes)
+def test_slack_takes_every_mute(several: list[Mute], before: Mute | None) -> None:
+    assert_slack_takes(mutes_message(several, strange.NOON))
+    for mute in several[:3]:
+        assert_slack_takes(mute_set_message(mute, before))
+        assert_slack_takes(mute_cleared_message(mute))
+    assert len(mutes_lines(several, strange.NOON)) == max(1, len(several))
+    json.dumps(mutes_json(several))
 
 
 @pytest.mark.parametrize("phase", Phase)

@@ -23,7 +23,7 @@ export function completions(text, commands) {
   }
   const typed = text.slice(command.command.length + 1);
   if (typed.includes(" ")) return [];
-  const usages = (command.usage_hint ?? "").split("|").map((usage) => usage.trim());
+  const usages = (command.usage_hint ?? "").split(" | ").map((usage) => usage.trim());
   return usages
     .filter((usage) => /^[a-z]/i.test(usage) && usage.split(" ")[0].startsWith(typed) && usage !== typed)
     .map((usage) => {

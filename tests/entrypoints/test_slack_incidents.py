@@ -1,0 +1,176 @@
+"""Looking at incidents and acting on them: commands and buttons, through real Bolt over a real WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bot.domain.commands import Command, parse
+from bot.domain.events import HealthChanged, IncidentAcknowledged, MuteSet, OperationDenied, RollCallTaken
+from bot.domain.health import Outcome
+from bot.flows.ports import Entry
+from bot.views.incident_actions import ACKNOWLEDGE, MUTE, STATUS, TIMELINE
+from tests.domain.reference import answer
+from tests.entrypoints.office import CHANNEL, Office
+
+
+async def vip(office: Office, outcome: Outcome = Outcome.UNHEALTHY) -> int:
+    """The VIP goes or comes back, by the bot's own probes; the number of the incident that tells it."""
+    changed = HealthChanged(
+        cluster="site", service="http", real_server=None, outcome=outcome, reason="refused", since=datetime.now(UTC)
+    )
+    await office.chronicle.append(Entry(event=changed))
+    return office.chronicle.world.incidents["site"].all[-1].id
+
+
+async def events(office: Office, kind: type) -> list[Any]:
+    return [r.event for r in await office.journal.read() if isinstance(r.event, kind)]
+
+
+async def shown(office: Office, number: int, user: str = "alice") -> str:
+    """Where *user* sees the incident with its buttons: the ``ts`` of what only they see."""
+    reply = await office.reply(f"/lvs incident {number}", user)
+    return str(reply["ts"])
+
+
+async def test_the_list_of_incidents_is_for_the_asker_alone(office: Office) -> None:
+    assert await office.answer("/lvs incidents", "bob") == "No incident is open."
+    number = await vip(office)
+    reply = await office.reply("/lvs incidents", "bob")
+    assert reply["text"] == "1 incident is open"
+    assert f"{number} " in str(reply["blocks"])
+    assert "VI_1: the VIP does not answer (http)" in str(reply["blocks"])
+    await vip(office, Outcome.HEALTHY)
+    assert await office.answer("/lvs incidents site", "bob") == "No incident is open."
+    assert "1 over within the last 24 hours" in await office.answer("/lvs incidents 24h", "bob")
+    assert "Did you mean `/lvs incidents site`?" in await office.answer("/lvs incidents stie", "bob")
+
+
+async def test_one_incident_is_told_in_full(office: Office) -> None:
+    number = await vip(office)
+    reply = await office.reply(f"/lvs incident {number}", "bob")
+    assert "the VIP does not answer" in reply["text"]
+    labels = [e["text"]["text"] for b in reply["blocks"] if b["type"] == "actions" for e in b["elements"]]
+    assert {"Acknowledge", "Mute 1 h", "Status", "Timeline"} <= set(labels)
+    assert "no incident 4711" in await office.answer("/lvs incident 4711", "bob")
+
+
+async def test_an_acknowledgement_by_command_is_shown_and_only_an_operator_s_counts(office: Office) -> None:
+    number = await vip(office)
+    assert "bob is not an operator here" in await office.answer(f"/lvs ack {number}", "bob")
+    reply = await office.reply(f"/lvs ack {number}")
+    assert "acknowledged by <@U0ALICE>" in str(reply["blocks"])
+    assert "alice acknowledged incident" in await office.answer(f"/lvs ack {number}")
+    (denied,) = await events(office, OperationDenied)
+    assert denied.request == f"ack {number}"
+    assert len(await events(office, IncidentAcknowledged)) == 1
+
+
+async def test_the_acknowledge_button_is_the_command(office: Office) -> None:
+    number = await vip(office)
+    theirs = await shown(office, number, "bob")
+    await office.slack.click("bob", theirs, ACKNOWLEDGE)
+    await office.whisper("bob", "bob is not an operator here")
+    mine = await shown(office, number)
+    await asyncio.gather(*(office.slack.click("alice", mine, ACKNOWLEDGE) for _ in range(2)))
+    await office.slack.redeliver_last()
+    await office.whisper("alice", f"You are on incident {number}")
+    (acknowledged,) = await events(office, IncidentAcknowledged)
+    assert acknowledged.by.id == "U0ALICE"
+
+
+async def test_a_button_on_what_is_over_says_so(office: Office) -> None:
+    number = await vip(office)
+    mine = await shown(office, number)
+    await vip(office, Outcome.HEALTHY)
+    for action in (ACKNOWLEDGE, MUTE):
+        before = len(office.slack.ephemerals("alice"))
+        await office.slack.click("alice", mine, action)
+        await office.slack.wait_for(lambda before=before: len(office.slack.ephemerals("alice")) > before)  # type: ignore[misc]
+        assert f"Incident {number} is over" in office.slack.ephemerals("alice")[-1]["text"]
+
+
+async def test_the_mute_button_mutes_what_the_incident_is_about_for_an_hour(office: Office) -> None:
+    number = await vip(office)
+    mine = await shown(office, number)
+    await office.slack.click("alice", mine, MUTE)
+    await office.message("VI_1 is muted for 1 h 0 min")
+    await office.slack.redeliver_last()
+    (mute,) = await events(office, MuteSet)
+    assert (mute.subject, mute.by.name) == ("VI_1", "alice")
+    reply = await office.reply("/lvs mutes", "bob")
+    assert "*site/VI_1* is muted until" in str(reply["blocks"])
+    assert "VI_1 is no longer muted" in (await unmuted(office))["text"]
+    assert await office.answer("/lvs mutes", "bob") == "Nothing is muted."
+
+
+async def unmuted(office: Office) -> dict[str, Any]:
+    await office.slack.command("alice", CHANNEL, "/lvs unmute VI_1")
+    return await office.message("VI_1 is no longer muted")
+
+
+async def test_a_mute_is_told_to_the_channel_with_its_reason_inert(office: Office) -> None:
+    await office.slack.command("alice", CHANNEL, "/lvs maintenance web1 2h30m new disks <!channel> & more")
+    message = await office.message("web1 is in maintenance for 2 h 30 min")
+    assert "by <@U0ALICE>: new disks &lt;!channel&gt; &amp; more" in str(message["blocks"])
+    assert "not an operator" in await office.answer("/lvs mute web1 1h", "bob")
+    assert "`/lvs mute web1 1h`" in await office.answer("/lvs mute wbe1 1h")
+    assert "needs to know for how long" in await office.answer("/lvs mute web1")
+
+
+async def test_the_status_button_asks_the_directors(office: Office) -> None:
+    number = await vip(office)
+    theirs = await shown(office, number, "bob")
+    await office.slack.click("bob", theirs, STATUS)
+    message = await office.message("site: ")
+    assert "sv2: VI_1 BACKUP" in str(message["blocks"])
+
+
+async def test_the_timeline_button_tells_the_story_to_who_pressed_it(office: Office) -> None:
+    number = await vip(office)
+    await vip(office, Outcome.HEALTHY)
+    theirs = await shown(office, number, "bob")
+    await office.slack.click("bob", theirs, TIMELINE)
+
+    def told() -> bool:
+        return len(office.slack.ephemerals("bob")) == 2
+
+    await office.slack.wait_for(told)
+    story = office.slack.ephemerals("bob")[-1]
+    assert "the VIP answers again" in str(story["blocks"])
+    assert not [b for b in story["blocks"] if b["type"] == "actions"]
+
+
+async def test_what_is_asked_for_with_a_button_is_answered_in_the_incident_s_thread(office: Office) -> None:
+    message, number = await told(office)
+    theirs = await shown(office, number, "bob")
+    await office.slack.click("bob", theirs, STATUS)
+    reply = await office.message("site: ")
+    assert reply["thread_ts"] == message["ts"]
+    await office.whisper("bob", "The answer stands in the incident's thread.")
+
+
+async def told(office: Office) -> tuple[dict[str, Any], int]:
+    """An incident's own message in the channel, once the bot has told it and knows so, and its number."""
+    now = datetime.now(UTC)
+    down = HealthChanged(
+        cluster="site", service="http", real_server="web1", outcome=Outcome.UNHEALTHY, reason="refused", since=now
+    )
+    answers = (answer("sv1", holds=True), answer("sv2"))
+    call = RollCallTaken(cluster="site", reason="test", asked_at=now, answers=answers)
+    await office.chronicle.append(Entry(event=down), Entry(event=call))
+    number = office.chronicle.world.incidents["site"].all[-1].id
+    message = await office.message("web1 is down")
+    while f"incident:site:{number}" not in office.chronicle.world.posted:
+        await asyncio.sleep(0.01)
+    return message, number
+
+
+@pytest.mark.parametrize("text", ["incidents", "incident 1", "mutes", "ack 1", "mute web1 1h", "unmute web1"])
+async def test_no_command_about_incidents_touches_a_director(office: Office, text: str) -> None:
+    assert isinstance(parse(text), Command)
+    await office.slack.command("alice", CHANNEL, f"/lvs {text}")
+    assert all(host.ran == [] for host in office.shell.hosts.values())
