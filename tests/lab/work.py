@@ -211,15 +211,17 @@ def words_of(message: dict[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def at_work(lab: Lab, directory: Path, *, mode: str = "socket", start: bool = True) -> AsyncIterator[Work]:
-    """A bot at work on *lab* until the block ends."""
+async def at_work(
+    lab: Lab, directory: Path, *, mode: str = "socket", start: bool = True, port: int | None = None
+) -> AsyncIterator[Work]:
+    """A bot at work on *lab* until the block ends. *port*: where it listens instead of where the agents report."""
     inside = lab.socket_in_ops("127.0.0.1", 0)
     async with StandIn(port=inside.getsockname()[1], sockets=[inside]) as slack:
         config = lab.write_bot_config(directory, slack_base_url=slack.base_url)
-        if mode == "http":
-            settings = json.loads(config.read_text())
-            settings["slack"]["mode"] = "http"
-            config.write_text(json.dumps(settings))
+        settings = json.loads(config.read_text())
+        settings["slack"]["mode"] = mode
+        settings["listen"]["port"] = port or settings["listen"]["port"]
+        config.write_text(json.dumps(settings))
         work = Work(lab=lab, slack=slack, directory=directory, config=config)
         try:
             if start:

@@ -147,6 +147,19 @@ class Lab:
         guest.boot()
         self._reachable(host, timeout)
 
+    def reboot(self, host: str, timeout: float = 120.0) -> None:
+        """Have director *host* shut down in order and boot it again; returns when one can log in, as `start` does."""
+        self.exec(host, ["systemctl", "reboot"])
+        deadline = time.monotonic() + timeout
+        # QEMU ends where a real machine would start anew.
+        while self._guest(host).pid() is not None:
+            if time.monotonic() > deadline:
+                raise LabError(
+                    f"{host} has not shut down within {timeout:g} s; its console is {self._guest(host).console}"
+                )
+            time.sleep(0.1)
+        self.start(host, timeout)
+
     def pause(self, host: str) -> None:
         """Stop director *host*'s processor. Its clock stays behind when it goes on."""
         with self._guest(host).monitor() as monitor:

@@ -1,0 +1,57 @@
+"""Where a scenario is played: a site, two bots that hear the same, and a relay between them and the agents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.local.lab.lab import Lab
+from tests.lab.scenarios.relay import Relay, relaying
+from tests.lab.work import Work, at_work
+
+PORTS = (8781, 8782)
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """The site and its bots: two, unless the second would have nothing to do."""
+
+    lab: Lab
+    bots: tuple[Work, ...]
+    relay: Relay
+
+    @property
+    def calm(self) -> Work:
+        """The bot that is never disturbed."""
+        return self.bots[0]
+
+    @property
+    def hurt(self) -> Work:
+        """The bot that is killed in the middle."""
+        return self.bots[1]
+
+    async def on(self, host: str, *argv: str) -> str:
+        """What root gets for *argv* on *host*, which must succeed."""
+        return await self.calm.on(host, *argv)
+
+
+@asynccontextmanager
+async def staged(lab: Lab, directory: Path, *, both: bool = True) -> AsyncIterator[Stage]:
+    """Bots at work on *lab*, with their files under *directory*, until the block ends."""
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(relaying(lab, PORTS[: 1 + both]))
+        works = [
+            await stack.enter_async_context(at_work(lab, directory / str(port), port=port, start=False))
+            for port in PORTS[: 1 + both]
+        ]
+        await asyncio.gather(*(_settled(work) for work in works))
+        yield Stage(lab=lab, bots=tuple(works), relay=relay)
+
+
+async def _settled(work: Work) -> None:
+    """Start *work* and wait until it knows the site as it is when all is well."""
+    await work.start()
+    await work.until_recorded("RollCallTaken", lambda call: all(answer.answered for answer in call.answers))

@@ -1,0 +1,126 @@
+"""Timelines: at so many seconds do this; between then and then that is to be seen; at the end exactly these stories."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bot.domain.incidents import Kind
+from tests.lab.scenarios.acts import Act
+from tests.lab.scenarios.stage import Stage
+from tests.lab.work import CHANNEL, words_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class At:
+    """An act that comes no earlier than ``seconds`` after the beginning, and after everything above it."""
+
+    seconds: float
+    act: Act
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """Something that can be seen, in words; ``look`` gives something true when it is."""
+
+    text: str
+    look: Callable[[Stage], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Between:
+    """Something that is to be seen ``latest`` seconds after the line above was done, and not before ``earliest``."""
+
+    earliest: float
+    latest: float
+    sight: Sight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """An incident as it has to stand at the end: its headline word for word, and words that its message has to show."""
+
+    kind: Kind
+    subject: str
+    text: str
+    shows: tuple[str, ...] = ()
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A timeline and what must have been told at its end, ``within`` seconds after its last line.
+
+    ``stories`` is None where that has not been written down yet: it can be recorded, and is no test.
+    """
+
+    name: str
+    title: str
+    timeline: tuple[At | Between, ...]
+    stories: tuple[Story, ...] | None = None
+    within: float = 60.0
+
+    @property
+    def both(self) -> bool:
+        """Whether the second bot has a part in it."""
+        return any(isinstance(line, At) and line.act.to_hurt for line in self.timeline)
+
+
+def at(seconds: float, act: Act) -> At:
+    """*act*, *seconds* after the beginning."""
+    return At(seconds=seconds, act=act)
+
+
+def between(earliest: float, latest: float, sight: Sight) -> Between:
+    """*sight* is to be seen in that time, in seconds after the line above."""
+    return Between(earliest=earliest, latest=latest, sight=sight)
+
+
+def shows(text: str) -> Sight:
+    """A message in the undisturbed bot's channel that shows *text*."""
+
+    def look(stage: Stage) -> bool:
+        return any(text in words_of(m) for m in stage.calm.slack.messages(CHANNEL))
+
+    return Sight(text=f"a message that shows {text!r}", look=look)
+
+
+def silence() -> Sight:
+    """No incident has been told."""
+    return Sight(text="no incident", look=lambda stage: not stage.calm.alerts())
+
+
+@dataclass(kw_only=True)
+class Played:
+    """What was done when, in seconds since ``began`` (the event loop's clock)."""
+
+    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    done: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def now(self) -> float:
+        """Seconds since it began."""
+        return asyncio.get_running_loop().time() - self.began
+
+
+async def play(scenario: Scenario, stage: Stage, *, blind: bool = False) -> Played:
+    """Do and see everything in *scenario*'s timeline. *blind*: do it only, and see nothing."""
+    played = Played()
+    for line in scenario.timeline:
+        if isinstance(line, At):
+            if line.act.to_hurt and len(stage.bots) == 1:
+                continue
+            await asyncio.sleep(max(0.0, line.seconds - played.now))
+            played.done.append((played.now, line.act.text))
+            await line.act.do(stage)
+        elif not blind:
+            await _see(line, stage)
+    return played
+
+
+async def _see(line: Between, stage: Stage) -> None:
+    began = asyncio.get_running_loop().time()
+    await stage.calm.until(lambda: line.sight.look(stage), line.sight.text, within=line.latest)
+    after = asyncio.get_running_loop().time() - began
+    assert after >= line.earliest, f"{line.sight.text}: after {after:.1f} s already, and not {line.earliest:g}"
