@@ -165,11 +165,15 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What one director showed. ``error`` says why something is missing (None: all of it was read)."""
+    """What one director showed. ``error`` says why something is missing (None: all of it was read).
+
+    ``refused`` says that it is there but did not let the bot in (its key, or the bot's).
+    """
 
     director: str
     reachable: bool
     error: str | None = None
+    refused: bool = False
     addresses: tuple[HeldAddress, ...] = ()
     keepalived: UnitState | None = None
     table: IpvsTable | None = None
@@ -192,6 +196,13 @@ def key_of(service: VirtualService) -> ServiceKey:
         port=service.port,
         family=ip_address(service.address).version,
     )
+
+
+def strangers_of(table: IpvsTable, service: VirtualService, cluster: Cluster) -> tuple[IpvsDestination, ...]:
+    """What stands in *table* behind *service* though its pool does not have it: a sorry server, one added by hand."""
+    pool = {(cluster.real_server(member.real_server).address, member.port) for member in service.members}
+    found = table.service(key_of(service))
+    return tuple(d for d in found.destinations if (d.address, d.port) not in pool) if found else ()
 
 
 def destination_of(table: IpvsTable, service: VirtualService, server: RealServer) -> IpvsDestination | None:

@@ -118,8 +118,19 @@ class RollCaller:
 
 
 def _comparable(answer: RollCallAnswer) -> RollCallAnswer:
-    """An answer without what may differ between two askings of the same thing: the words of an error."""
-    return replace(answer, error="no answer" if answer.error else None)
+    """An answer without what differs between two askings of the same thing: an error's words, counters, drift.
+
+    Of a process it matters which one it is and whether it stands still, not whether it slept when it was looked at.
+    """
+    return replace(
+        answer,
+        error="no answer" if answer.error else None,
+        heard_at=None,
+        processes=answer.processes
+        and tuple(replace(p, state=p.state if p.state in "TtZX" else "") for p in answer.processes),
+        nat=answer.nat and replace(answer.nat, packets=answer.nat.packets and 1),
+        clock_behind_s=answer.clock_behind_s and float(int(answer.clock_behind_s / 2)),
+    )
 
 
 @dataclass(slots=True)

@@ -6,15 +6,24 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import structlog
+
 from bot.domain.events import RollCallAnswer, RollCallTaken
 from bot.domain.fleet import Cluster, Director, Forwarding
-from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of
+from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of, key_of, strangers_of
 from bot.domain.plans import View
-from bot.flows.ports import Clock, OutcomeUnknown, RemoteShell, ShellError
+from bot.flows.details import Details, Question, Reply, details_of, questions
+from bot.flows.ports import AuthenticationRefused, Clock, HostKeyRefused, OutcomeUnknown, RemoteShell, ShellError
 from bot.lvs import iproute, ipvsadm, systemd
 from bot.lvs.errors import Unreadable
+from bot.lvs.ipvsadm.argv import endpoint
 
 T = TypeVar("T")
+
+LATE_S = 1.0
+"""Seconds that the closer look may take longer than the rest, at least: as long again as the rest took."""
+
+log = structlog.get_logger(__name__)
 
 
 class CommandFailed(Exception):
@@ -62,9 +71,8 @@ async def observe(shell: RemoteShell, director: Director, *, deadline: float | N
     texts: list[str | None] = []
     for result in results:
         if isinstance(result, ShellError):
-            # To read is safe to lose: that a command may have run matters only where it changes something.
-            reason = result.cause if isinstance(result, OutcomeUnknown) else result.reason
-            return Observed(director=director.name, reachable=False, error=reason)
+            refused = isinstance(result, HostKeyRefused | AuthenticationRefused)
+            return Observed(director=director.name, reachable=False, error=_reason(result), refused=refused)
         if isinstance(result, CommandFailed):
             problems.append(str(result))
             texts.append(None)
@@ -84,6 +92,11 @@ async def observe(shell: RemoteShell, director: Director, *, deadline: float | N
         table=table,
         error="; ".join(problems) or None,
     )
+
+
+def _reason(error: ShellError) -> str:
+    """To read is safe to lose: that a command may have run matters only where it changes something."""
+    return error.cause if isinstance(error, OutcomeUnknown) else error.reason
 
 
 def _read(parse: Callable[[str], T], text: str | None, problems: list[str]) -> T | None:
@@ -128,32 +141,103 @@ async def read_table_to_change(shell: RemoteShell, cluster: Cluster, director: D
     return ipvsadm.parse_thresholds(await run(shell, director, ipvsadm.list_thresholds(), sudo=True), table)
 
 
-async def take_roll_call(shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str) -> RollCallTaken:
-    """Ask every director of *cluster* who holds what, and why (*reason*) it is asked.
+async def take_roll_call(
+    shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str, *, thorough: bool = True
+) -> RollCallTaken:
+    """Ask every director of *cluster* who holds what, and why (*reason*) it is asked; see :func:`ask_director`."""
+    asked_at = clock.now()
+    answers = await asyncio.gather(
+        *(ask_director(shell, clock, cluster, director, thorough=thorough) for director in cluster.directors)
+    )
+    return RollCallTaken(cluster=cluster.name, reason=reason, asked_at=asked_at, answers=tuple(answers))
+
+
+async def ask_director(
+    shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director, *, thorough: bool = True
+) -> RollCallAnswer:
+    """One director's answer to a roll call, with its processes, NAT path, boot and clock where it is *thorough*.
 
     One that does not answer in time is asked again, over a new connection and with twice the patience: being slow
-    once is not being lost.
+    once is not being lost. One that refuses the bot is not: it would say the same. Never raises for what it does.
     """
-    asked_at = clock.now()
-    observed = await asyncio.gather(*(_observe_patiently(shell, d) for d in cluster.directors))
-    return RollCallTaken(
-        cluster=cluster.name, reason=reason, asked_at=asked_at, answers=tuple(answer_of(o, cluster) for o in observed)
-    )
+    for deadline in (shell.patience, 2 * shell.patience):
+        observed, details = await _ask(shell, clock, cluster, director, deadline, thorough)
+        if observed.reachable or observed.refused:
+            break
+    if details.remarks:
+        log.debug("not all of it was read", director=director.name, why=details.remarks)
+    return answer_of(observed, cluster, details)
+
+
+async def _ask(
+    shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director, deadline: float, thorough: bool
+) -> tuple[Observed, Details]:
+    if not thorough:
+        return await observe(shell, director, deadline=deadline), Details()
+    started = asyncio.get_running_loop().time()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(observe(shell, director, deadline=deadline))
+        # Its commands are on their way before those of the closer look: a slow director answers them first.
+        await asyncio.sleep(0)
+        asked = {q: group.create_task(_reply(shell, clock, director, q, deadline)) for q in questions(cluster)}
+        observed = await first
+        took = asyncio.get_running_loop().time() - started
+        await asyncio.wait(asked.values(), timeout=max(LATE_S, took) if observed.reachable else 0)
+        for task in asked.values():
+            task.cancel()
+    late = "`{}`: the other answers were there, this one was not waited for"
+    replies = {
+        question: late.format(" ".join(question.argv)) if task.cancelled() else task.result()
+        for question, task in asked.items()
+    }
+    return observed, details_of(cluster, replies, observed.keepalived.main_pid if observed.keepalived else 0)
+
+
+async def _reply(
+    shell: RemoteShell, clock: Clock, director: Director, question: Question, deadline: float
+) -> Reply | str:
+    """The answer to *question*, or why there is none."""
+    try:
+        result = await shell.run(director, question.argv, sudo=question.sudo, deadline=deadline)
+    except ShellError as error:
+        return f"`{' '.join(question.argv)}`: {_reason(error)}"
+    return Reply(result=result, at=clock.now()) if question.answered_by(result) else str(CommandFailed(result))
 
 
 async def _observe_patiently(shell: RemoteShell, director: Director) -> Observed:
     observed = await observe(shell, director, deadline=shell.patience)
-    return observed if observed.reachable else await observe(shell, director)
+    return observed if observed.reachable or observed.refused else await observe(shell, director)
 
 
-def answer_of(observed: Observed, cluster: Cluster) -> RollCallAnswer:
-    """What is worth keeping of *observed*."""
+def answer_of(observed: Observed, cluster: Cluster, details: Details | None = None) -> RollCallAnswer:
+    """What is worth keeping of *observed* and of the *details*."""
+    details = details or Details()
+    table = observed.table
     return RollCallAnswer(
         director=observed.director,
         error=None if observed.reachable else observed.error or "no answer",
+        refused=observed.refused,
         holds=observed.holds(cluster),
         keepalived=observed.keepalived,
-        weights=None if observed.table is None else _weights(observed.table, cluster),
+        weights=None if table is None else _weights(table, cluster),
+        services=None if table is None else _services(table, cluster),
+        strangers=() if table is None else _strangers(table, cluster),
+        processes=details.processes,
+        nat=details.nat,
+        boot=details.boot,
+        clock_behind_s=details.clock_behind_s,
+    )
+
+
+def _services(table: IpvsTable, cluster: Cluster) -> tuple[str, ...]:
+    return tuple(service.name for service in cluster.services if table.service(key_of(service)) is not None)
+
+
+def _strangers(table: IpvsTable, cluster: Cluster) -> tuple[tuple[str, str, int], ...]:
+    return tuple(
+        (service.name, endpoint(found.address, found.port), found.weight)
+        for service in cluster.services
+        for found in strangers_of(table, service, cluster)
     )
 
 

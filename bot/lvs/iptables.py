@@ -44,9 +44,12 @@ class NatRule:
         return self.target[self.target.index("--to-source") + 1]
 
 
-def list_postrouting() -> tuple[str, ...]:
-    """The rules of nat's POSTROUTING with their counters: where firewalld puts a direct rule too (nftables backend)."""
-    return ("iptables", "-t", "nat", "-S", "POSTROUTING", "-v")
+def list_postrouting(family: int = 4) -> tuple[str, ...]:
+    """The rules of nat's POSTROUTING with their counters: where firewalld puts a direct rule too (nftables backend).
+
+    *family* is 4 or 6: ip6tables(8) prints in the same form.
+    """
+    return ("ip6tables" if family == 6 else "iptables", "-t", "nat", "-S", "POSTROUTING", "-v")
 
 
 def parse_rules(text: str) -> tuple[NatRule, ...]:

@@ -28,7 +28,6 @@ READS = (
     ipvsadm.list_rate(),
     ipvsadm.list_connections(),
     ipvsadm.save(),
-    iptables.list_postrouting(),
 )
 
 # An edit forgets what it is not told: thresholds and a tunnel's kind go along where the destination has them.
@@ -88,7 +87,7 @@ def render_director(
         "router_id": router_id,
         "fifo": NOTIFY_FIFO,
         "modules": ("ip_vs", *sorted({f"ip_vs_{s.scheduler}" for s in cluster.services})),
-        "reads": [" ".join(words) for words in READS],
+        "reads": [" ".join(words) for words in _reads(cluster)],
         "changes": _weight_commands(cluster),
         "agent": lvs_agent,
     }
@@ -143,6 +142,11 @@ def _password(instance: VrrpInstance, auth_passes: Mapping[str, str]) -> str:
             "digits or simple signs (keepalived uses no more, and reads quotes, #, !, $, ~, @ and braces as its own)"
         )
     return password
+
+
+def _reads(cluster: Cluster) -> tuple[tuple[str, ...], ...]:
+    """What the bot reads as root. A fleet without a SNAT rule has it read too: by hand it is of use all the same."""
+    return (*READS, iptables.list_postrouting(cluster.snat.vaddr.version if cluster.snat else 4))
 
 
 def _weight_commands(cluster: Cluster) -> list[str]:

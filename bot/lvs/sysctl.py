@@ -1,4 +1,4 @@
-"""sysctl(8): the two settings without which a director forwards nothing by NAT."""
+"""sysctl(8): the two settings without which a director forwards nothing by NAT, and which boot it is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ TOOL = "sysctl"
 IP_FORWARD = "net.ipv4.ip_forward"
 # It exists only while the ip_vs module is loaded, and each loading sets it back to 0 (the kernel's ipvs-sysctl.rst).
 VS_CONNTRACK = "net.ipv4.vs.conntrack"
+# A new one for each boot (random(4)). An account that is not root may read it.
+BOOT_ID = "kernel.random.boot_id"
 SETTING = re.compile(r"(?P<key>[A-Za-z0-9_][A-Za-z0-9_./-]*) = ?(?P<value>.*)", re.ASCII)
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from bot.adapters.shell.fabric_shell import quoted, through_sudo
 from bot.domain.fleet import Cluster, Director, Forwarding, Protocol, VirtualService
@@ -51,12 +52,33 @@ class Reply:
     exit_status: int = 0
 
 
+@dataclass(slots=True, kw_only=True)
+class FakeProcess:
+    """A process as ps(1) shows it: its parent's pid, its state (``Ss``, ``T``, ``Z``) and its name."""
+
+    parent: int
+    state: str
+    name: str
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeRule:
+    """The SNAT rule of a director and what it has counted."""
+
+    virtual: str
+    source: str
+    packets: int = 0
+    bytes: int = 0
+
+
 Program = Callable[["FakeHost", tuple[str, ...]], Awaitable[Reply]]
 
 
 @dataclass(slots=True, kw_only=True)
 class FakeHost:
     """One director. ``services`` is its IPVS table, keyed by option and address (``("-t", "10.100.5.11:80")``).
+
+    ``processes`` is by pid, ``sysctls`` what /proc/sys has; ``behind_s`` is how far its clock is behind (FakeShell's).
 
     Faults: ``refuses`` is raised instead of running anything; ``loses_answers`` runs the command and then loses its
     answer; ``loses_commands`` loses the command on its way; ``hangs`` answers nothing until the deadline.
@@ -65,6 +87,10 @@ class FakeHost:
     services: dict[tuple[str, str], FakeService] = field(default_factory=dict)
     addresses: dict[str, list[str]] = field(default_factory=dict)
     unit: dict[str, str] = field(default_factory=dict)
+    processes: dict[int, FakeProcess] = field(default_factory=dict)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    snat: FakeRule | None = None
+    behind_s: float = 0.0
     refuses: type[ShellError] | None = None
     loses_answers: bool = False
     loses_commands: bool = False
@@ -106,23 +132,48 @@ def host_of(cluster: Cluster, director: Director, *, master: bool) -> FakeHost:
         "Result": "success",
         "MainPID": "612",
     }
+    host.processes = {
+        612: FakeProcess(parent=1, state="Ss", name="keepalived"),
+        613: FakeProcess(parent=612, state="S", name="keepalived_lvs"),
+        614: FakeProcess(parent=612, state="S", name="keepalived_vrrp"),
+    }
+    host.sysctls = {
+        "net.ipv4.ip_forward": "1",
+        "net.ipv4.vs.conntrack": "1",
+        "kernel.random.boot_id": f"00000000-0000-4000-8000-{int(director.address) % 16**12:012x}",
+    }
+    if cluster.snat is not None:
+        host.snat = FakeRule(virtual=str(cluster.snat.vaddr), source=str(director.address))
     return host
 
 
 class FakeShell:
-    """Implements ``RemoteShell`` over :class:`FakeHost`; ``hosts`` by director name, ``programs`` by argv[0]."""
+    """Implements ``RemoteShell`` over :class:`FakeHost`; ``hosts`` by director name, ``programs`` by argv[0].
 
-    def __init__(self, hosts: Mapping[str, FakeHost]) -> None:
+    *now* is the clock that the directors' clocks follow; without one they have no ``date``.
+    """
+
+    def __init__(self, hosts: Mapping[str, FakeHost], now: Callable[[], datetime] | None = None) -> None:
         self.hosts = dict(hosts)
         self.patience = 0.1
-        self.programs: dict[str, Program] = {"ipvsadm": ipvsadm, "systemctl": systemctl, "ip": ip}
+        self.programs: dict[str, Program] = {
+            "ipvsadm": ipvsadm,
+            "systemctl": systemctl,
+            "ip": ip,
+            "ps": ps,
+            "/sbin/sysctl": sysctl,
+            "iptables": iptables,
+            "ip6tables": iptables,
+        }
+        if now is not None:
+            self.programs["date"] = _date(now)
         self._locks: dict[str, asyncio.Lock] = {}
 
     @classmethod
-    def of(cls, cluster: Cluster) -> FakeShell:
+    def of(cls, cluster: Cluster, now: Callable[[], datetime] | None = None) -> FakeShell:
         """The whole *cluster* as it is when all is well."""
         master = cluster.vrrp_instances[0].preferred
-        return cls({d.name: host_of(cluster, d, master=d.name == master) for d in cluster.directors})
+        return cls({d.name: host_of(cluster, d, master=d.name == master) for d in cluster.directors}, now)
 
     async def run(
         self,
@@ -179,6 +230,9 @@ class FakeShell:
             return Reply(stderr=f"bash: line 1: {command[0]}: command not found\n", exit_status=127)
         if program is ipvsadm and not root:
             return Reply(stderr="Can't initialize ipvs: Permission denied (you must be root)\n", exit_status=255)
+        if program is iptables and not root:
+            said = "Could not fetch rule set generation id: Permission denied (you must be root)"
+            return Reply(stderr=f"{command[0]} v1.8.9 (nf_tables): {said}\n", exit_status=4)
         return await program(host, command)
 
     @asynccontextmanager
@@ -281,3 +335,34 @@ async def ip(host: FakeHost, argv: tuple[str, ...]) -> Reply:
         for number, (name, addresses) in enumerate(host.addresses.items(), 1)
     ]
     return Reply(stdout=json.dumps(links))
+
+
+async def ps(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    """``ps -C NAME,NAME -o pid=,ppid=,stat=,comm=``: procps-ng says nothing and exits with 1 where it finds none."""
+    asked = argv[argv.index("-C") + 1].split(",")
+    found = [(pid, process) for pid, process in sorted(host.processes.items()) if process.name in asked]
+    lines = [f"{pid:>7} {process.parent:>7} {process.state:<4} {process.name}\n" for pid, process in found]
+    return Reply(stdout="".join(lines), exit_status=0 if found else 1)
+
+
+async def sysctl(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    """``sysctl -e KEY…``: keys that do not exist are passed over."""
+    return Reply(stdout="".join(f"{key} = {host.sysctls[key]}\n" for key in argv[2:] if key in host.sysctls))
+
+
+async def iptables(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    """``iptables -t nat -S POSTROUTING -v``: the policy, then the SNAT rule with its counters before the target."""
+    lines = ["-P POSTROUTING ACCEPT -c 0 0"]
+    if (rule := host.snat) is not None:
+        matches = f"-m ipvs --vaddr {rule.virtual} -c {rule.packets} {rule.bytes}"
+        lines.append(f"-A POSTROUTING {matches} -j SNAT --to-source {rule.source}")
+    return Reply(stdout="\n".join(lines) + "\n")
+
+
+def _date(now: Callable[[], datetime]) -> Program:
+    async def date(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+        """``date +%s.%N``."""
+        theirs = now() - timedelta(seconds=host.behind_s)
+        return Reply(stdout=f"{int(theirs.timestamp())}.{theirs.microsecond:06d}000\n")
+
+    return date

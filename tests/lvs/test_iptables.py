@@ -19,6 +19,7 @@ def rules(name: str) -> tuple[NatRule, ...]:
 
 def test_the_command() -> None:
     assert list_postrouting() == ("iptables", "-t", "nat", "-S", "POSTROUTING", "-v")
+    assert list_postrouting(6) == ("ip6tables", "-t", "nat", "-S", "POSTROUTING", "-v")
 
 
 def test_the_rule_with_what_it_sets_and_how_many_packets_met_it() -> None:

@@ -69,7 +69,7 @@ def test_a_director_of_the_reference_site_gets_these_files() -> None:
 def test_keepalived_says_what_the_fleet_says() -> None:
     lines = keepalived(SITE, SV1)
     assert lines[: lines.index("virtual_server 10.100.5.11 80 {")] == [
-        *("global_defs {", "router_id LVS_DEVEL", "script_user root", "enable_script_security"),
+        *("global_defs {", "router_id LVS_DEVEL", "process_names", "script_user root", "enable_script_security"),
         *("notify_fifo /run/lvs-agent/notify.fifo", "fifo_write_vrrp_states_on_reload", "}"),
         *("vrrp_instance VI_1 {", "state MASTER", "interface br0", "virtual_router_id 100", "priority 100"),
         *("advert_int 1", "authentication {", "auth_type PASS", "auth_pass lab-7890", "}"),
@@ -178,6 +178,12 @@ def test_sudoers_allows_the_self_tests_line_as_the_agents_own_account_and_no_oth
     assert not re.fullmatch(pattern, " ".join(words) + " " + more)
     for other in ("run", "test", "emit TEST 0123abcd", "emit --through-fifo INSTANCE VI_1 MASTER 100"):
         assert not re.fullmatch(pattern, other)
+
+
+def test_where_the_virtual_addresses_are_ipv6_the_rules_of_ip6tables_may_be_read() -> None:
+    text = rendered(EXOTIC, EXOTIC.directors[0])["/etc/sudoers.d/lvsbot"]
+    assert "    /usr/sbin/ip6tables -t nat -S POSTROUTING -v\n" in text
+    assert "/usr/sbin/iptables" not in text
 
 
 def test_everything_that_the_reference_site_lacks_is_said_in_keepalived_words() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.lvs.errors import Unreadable
-from bot.lvs.sysctl import IP_FORWARD, VS_CONNTRACK, parse_values, read, switched_on
+from bot.lvs.sysctl import BOOT_ID, IP_FORWARD, VS_CONNTRACK, parse_values, read, switched_on
 from tests.lvs.captured import captured
 
 
@@ -23,6 +23,14 @@ def test_a_key_that_does_not_exist_is_told_apart_from_one_that_is_0(
     values = parse_values(captured(f"procps-4.0.2/{name}"))
     assert switched_on(values, IP_FORWARD) is forward
     assert switched_on(values, VS_CONNTRACK) is conntrack
+
+
+def test_the_boot_id_comes_in_the_same_call() -> None:
+    keys = (IP_FORWARD, VS_CONNTRACK, BOOT_ID)
+    assert read(keys)[-1] == "kernel.random.boot_id"
+    values = parse_values(captured("procps-4.0.2/with-boot-id"), keys)
+    assert values[BOOT_ID] == "d936274a-c057-4d94-9f7c-c7851debcd8d"
+    assert switched_on(values, VS_CONNTRACK) is True
 
 
 def test_a_value_may_be_empty_or_have_many_words() -> None:

@@ -1,0 +1,143 @@
+"""The closer look at a director: its processes, NAT, boot and clock. What is asked, and what the replies say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from bot.domain.events import KeepalivedProcess, NatPath
+from bot.domain.fleet import Cluster, Network, Snat
+from bot.domain.observed import CommandResult
+from bot.lvs import date, iptables, processes, sysctl
+from bot.lvs.errors import Unreadable
+
+T = TypeVar("T")
+
+SETTINGS = (sysctl.IP_FORWARD, sysctl.VS_CONNTRACK, sysctl.BOOT_ID)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A command that only reads. ``silence`` is the exit status that, without a word, is an answer as well."""
+
+    argv: tuple[str, ...]
+    sudo: bool = False
+    silence: int = 0
+
+    def answered_by(self, result: CommandResult) -> bool:
+        """Whether *result* can be read; any other says what went wrong."""
+        silent = result.exit_status == self.silence and not (result.stdout + result.stderr).strip()
+        return result.exit_status == 0 or silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a question's command printed, and ``at``: when that came in, by the bot's clock."""
+
+    result: CommandResult
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What a closer look found (see RollCallAnswer). None: it could not be read, and ``remarks`` say why."""
+
+    processes: tuple[KeepalivedProcess, ...] | None = None
+    nat: NatPath | None = None
+    boot: str | None = None
+    clock_behind_s: float | None = None
+    remarks: tuple[str, ...] = ()
+
+
+PROCESSES = Question(argv=processes.list_processes(), silence=1)
+SYSCTLS = Question(argv=sysctl.read(SETTINGS))
+CLOCK = Question(argv=date.show_now())
+
+
+def questions(cluster: Cluster) -> tuple[Question, ...]:
+    """What to ask a director of *cluster*, the quickest first. Only the SNAT rule needs root, and only it is slow."""
+    snat = (_rules(cluster.snat.vaddr),) if cluster.snat else ()
+    return (CLOCK, SYSCTLS, PROCESSES, *snat)
+
+
+def _rules(virtual: Network) -> Question:
+    return Question(argv=iptables.list_postrouting(virtual.version), sudo=True)
+
+
+def details_of(cluster: Cluster, replies: Mapping[Question, Reply | str], main_pid: int = 0) -> Details:
+    """What the *replies* to :func:`questions` say; a text in a reply's place is why there is none.
+
+    *main_pid* is keepalived's by its unit, 0 where that is not known.
+    """
+    reader = _Reader(replies)
+    settings = reader.read(SYSCTLS, _settings)
+    rules = reader.read(_rules(cluster.snat.vaddr), _parsed_rules) if cluster.snat else None
+    return Details(
+        processes=reader.read(PROCESSES, lambda reply: processes.parse_processes(reply.result.stdout, main_pid)),
+        nat=_nat(settings, rules, cluster.snat),
+        boot=settings.boot if settings else None,
+        clock_behind_s=reader.read(CLOCK, _behind),
+        remarks=tuple(reader.remarks),
+    )
+
+
+class _Reader:
+    """Reads replies; what cannot be read becomes a remark, not a guess."""
+
+    def __init__(self, replies: Mapping[Question, Reply | str]) -> None:
+        self._replies = replies
+        self.remarks: list[str] = []
+
+    def read(self, question: Question, parse: Callable[[Reply], T]) -> T | None:
+        reply = self._replies.get(question)
+        if isinstance(reply, Reply):
+            try:
+                return parse(reply)
+            except Unreadable as error:
+                reply = str(error)
+        if reply is not None:
+            self.remarks.append(reply)
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settings:
+    ip_forward: bool | None
+    conntrack: bool | None
+    boot: str | None
+
+
+def _settings(reply: Reply) -> _Settings:
+    values = sysctl.parse_values(reply.result.stdout, SETTINGS)
+    return _Settings(
+        ip_forward=sysctl.switched_on(values, sysctl.IP_FORWARD),
+        conntrack=sysctl.switched_on(values, sysctl.VS_CONNTRACK),
+        boot=values[sysctl.BOOT_ID] or None,
+    )
+
+
+def _parsed_rules(reply: Reply) -> tuple[iptables.NatRule, ...]:
+    return iptables.parse_rules(reply.result.stdout)
+
+
+def _nat(settings: _Settings | None, rules: tuple[iptables.NatRule, ...] | None, snat: Snat | None) -> NatPath | None:
+    if settings is None and rules is None:
+        return None
+    rule = iptables.snat_of(rules, snat.vaddr) if rules is not None and snat is not None else None
+    return NatPath(
+        ip_forward=settings.ip_forward if settings else None,
+        conntrack=settings.conntrack if settings else None,
+        snat=None if rules is None else rule is not None,
+        packets=rule.packets if rule else None,
+    )
+
+
+def _behind(reply: Reply) -> float:
+    """How far the director's clock is behind the bot's in the middle of the call: a hint, to a tenth of a second.
+
+    It can be wrong by half of what the call took, and some more where the director took long to start the command.
+    """
+    middle = reply.at - timedelta(seconds=reply.result.duration_s / 2)
+    return round((middle - date.parse_now(reply.result.stdout)).total_seconds(), 1)

@@ -1,0 +1,234 @@
+"""Roll calls: what a director's answer has in it, and what a part that fails costs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from bot.domain.events import NatPath, ProcessRole, RollCallAnswer
+from bot.domain.fleet import Director, Snat
+from bot.domain.observed import UnitActive
+from bot.flows.observing import ask_director, take_roll_call
+from bot.flows.ports import AuthenticationRefused, HostKeyRefused, ShellError, Unreachable
+from bot.settings import load_fleet
+from tests.fakes.shell import FakeDestination, FakeHost, FakeShell, Reply
+
+SITE = load_fleet(Path(__file__).parents[2] / "config" / "fleet.yaml").clusters[0]
+SV1, SV2 = SITE.directors
+NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
+EXTRAS = ("ps", "/sbin/sysctl", "date", "iptables")
+
+
+class Clock:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@pytest.fixture
+def shell() -> FakeShell:
+    return FakeShell.of(SITE, Clock().now)
+
+
+async def ask(shell: FakeShell, director: Director = SV1, *, thorough: bool = True) -> RollCallAnswer:
+    return await ask_director(shell, Clock(), SITE, director, thorough=thorough)
+
+
+async def hangs(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    await asyncio.Event().wait()
+    return Reply()
+
+
+async def fails(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    return Reply(stderr="no such thing\n", exit_status=2)
+
+
+async def mumbles(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    return Reply(stdout="42 bananas\n")
+
+
+async def test_all_is_well(shell: FakeShell) -> None:
+    host = shell.hosts["sv1"]
+    assert host.snat is not None
+    host.snat.packets = 7
+    answer = await ask(shell)
+    assert answer.answered
+    assert not answer.refused
+    assert answer.holds == ("10.100.5.11",)
+    assert answer.keepalived is not None
+    assert answer.keepalived.active is UnitActive.ACTIVE
+    assert answer.services == tuple(service.name for service in SITE.services)
+    assert answer.strangers == ()
+    assert answer.processes is not None
+    assert [p.role for p in answer.processes] == [ProcessRole.PARENT, ProcessRole.CHECKERS, ProcessRole.VRRP]
+    assert answer.nat == NatPath(ip_forward=True, conntrack=True, snat=True, packets=7)
+    assert answer.boot == host.sysctls["kernel.random.boot_id"]
+    assert answer.clock_behind_s == 0.0
+
+
+async def test_a_roll_call_has_an_answer_of_each_director_in_the_fleets_order(shell: FakeShell) -> None:
+    taken = await take_roll_call(shell, Clock(), SITE, "test")
+    assert (taken.reason, taken.asked_at) == ("test", NOW)
+    assert taken.answers == (await ask(shell, SV1), await ask(shell, SV2))
+
+
+async def test_without_the_closer_look_nothing_more_is_run(shell: FakeShell) -> None:
+    answer = await ask(shell, thorough=False)
+    assert answer.holds == ("10.100.5.11",)
+    assert (answer.processes, answer.nat, answer.boot, answer.clock_behind_s) == (None, None, None, None)
+    assert {argv[0] for argv in shell.hosts["sv1"].ran} == {"ip", "systemctl", "ipvsadm"}
+
+
+async def test_the_three_questions_that_decide_are_put_first(shell: FakeShell) -> None:
+    await ask(shell)
+    assert [argv[0] for argv in shell.hosts["sv1"].ran[:3]] == ["ip", "systemctl", "ipvsadm"]
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_service_that_is_missing_from_the_table_is_missing_from_the_answer(shell: FakeShell) -> None:
+    shell.hosts["sv1"].services.clear()
+    answer = await ask(shell)
+    assert (answer.services, answer.weights) == ((), ())
+
+
+async def test_an_empty_pool_still_is_a_service(shell: FakeShell) -> None:
+    for service in shell.hosts["sv1"].services.values():
+        service.destinations.clear()
+    answer = await ask(shell)
+    assert answer.services == tuple(service.name for service in SITE.services)
+    assert answer.weights == ()
+
+
+async def test_a_destination_that_no_pool_has_is_a_stranger(shell: FakeShell) -> None:
+    table = shell.hosts["sv1"].services["-t", "10.100.5.11:80"]
+    table.destinations["10.100.0.99:80"] = FakeDestination(forward="Masq", weight=3)
+    table.destinations["10.100.0.11:8080"] = FakeDestination(forward="Masq", weight=1)
+    answer = await ask(shell)
+    name = next(service.name for service in SITE.services if service.port == 80)
+    assert answer.strangers == ((name, "10.100.0.11:8080", 1), (name, "10.100.0.99:80", 3))
+
+
+async def test_a_table_that_cannot_be_read_is_none_and_no_empty_one(shell: FakeShell) -> None:
+    shell.programs["ipvsadm"] = mumbles
+    answer = await ask(shell)
+    assert answer.answered
+    assert (answer.services, answer.weights, answer.strangers) == (None, None, ())
+
+
+# --- the closer look ------------------------------------------------------------------------------------------------
+
+
+async def test_a_process_that_a_signal_stopped(shell: FakeShell) -> None:
+    shell.hosts["sv1"].processes[613].state = "T"
+    answer = await ask(shell)
+    assert answer.processes is not None
+    assert [(p.role, p.state) for p in answer.processes if p.state == "T"] == [(ProcessRole.CHECKERS, "T")]
+
+
+async def test_no_process_at_all_is_an_answer(shell: FakeShell) -> None:
+    shell.hosts["sv1"].processes.clear()
+    assert (await ask(shell)).processes == ()
+
+
+async def test_a_clock_that_stayed_behind(shell: FakeShell) -> None:
+    shell.hosts["sv1"].behind_s = 10.04
+    assert (await ask(shell)).clock_behind_s == 10.0
+
+
+async def test_what_nat_needs_is_told_apart(shell: FakeShell) -> None:
+    host = shell.hosts["sv1"]
+    host.sysctls["net.ipv4.ip_forward"] = "0"
+    del host.sysctls["net.ipv4.vs.conntrack"]
+    host.snat = None
+    assert (await ask(shell)).nat == NatPath(ip_forward=False, conntrack=None, snat=False, packets=None)
+
+
+async def test_a_fleet_without_a_snat_rule_does_not_ask_for_it(shell: FakeShell) -> None:
+    answer = await ask_director(shell, Clock(), replace(SITE, snat=None), SV1)
+    assert answer.nat == NatPath(ip_forward=True, conntrack=True)
+    assert "iptables" not in {argv[0] for argv in shell.hosts["sv1"].ran}
+
+
+async def test_a_snat_rule_for_ipv6_is_looked_for_where_it_stands(shell: FakeShell) -> None:
+    await ask_director(shell, Clock(), replace(SITE, snat=Snat(vaddr=ip_network("2001:db8::/64"))), SV1)
+    assert ("ip6tables", "-t", "nat", "-S", "POSTROUTING", "-v") in shell.hosts["sv1"].ran
+
+
+@pytest.mark.parametrize("program", EXTRAS)
+@pytest.mark.parametrize("how", [fails, mumbles, hangs, None])
+async def test_a_part_of_the_closer_look_that_fails_costs_only_itself(
+    shell: FakeShell, program: str, how: object
+) -> None:
+    whole = await ask(shell)
+    if how is None:
+        del shell.programs[program]
+    else:
+        shell.programs[program] = how  # type: ignore[assignment]
+    answer = await ask(shell)
+    assert answer.answered
+    lost = {
+        "ps": {"processes": None},
+        "/sbin/sysctl": {"nat": NatPath(snat=True, packets=0), "boot": None},
+        "date": {"clock_behind_s": None},
+        "iptables": {"nat": NatPath(ip_forward=True, conntrack=True)},
+    }
+    assert answer == replace(whole, **lost[program])  # type: ignore[arg-type]
+
+
+async def test_a_part_that_hangs_is_not_waited_for_as_long_as_the_director_is(shell: FakeShell) -> None:
+    shell.patience = 3600.0
+    shell.programs["iptables"] = hangs
+    answer = await ask(shell)
+    assert answer.nat == NatPath(ip_forward=True, conntrack=True)
+
+
+async def test_without_any_of_nats_parts_there_is_nothing_to_say_of_it(shell: FakeShell) -> None:
+    del shell.programs["/sbin/sysctl"], shell.programs["iptables"]
+    assert (await ask(shell)).nat is None
+
+
+# --- no answer ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"), [(Unreachable, False), (HostKeyRefused, True), (AuthenticationRefused, True)]
+)
+async def test_a_host_that_does_not_let_the_bot_in_is_told_from_one_that_is_not_there(
+    shell: FakeShell, error: type[ShellError], refused: bool
+) -> None:
+    shell.hosts["sv1"].refuses = error
+    answer = await ask(shell)
+    assert (answer.answered, answer.refused, answer.error) == (False, refused, "as the test wishes")
+
+
+async def test_one_that_is_slow_once_is_asked_again(shell: FakeShell) -> None:
+    asked = []
+
+    async def slow_once(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+        asked.append(argv)
+        return await (hangs if len(asked) == 1 else mumbles)(host, argv)
+
+    shell.programs["systemctl"] = slow_once
+    answer = await ask(shell)
+    assert answer.answered
+    assert answer.boot is not None
+    assert len(asked) == 2
+
+
+async def test_one_that_stays_silent_has_no_answer(shell: FakeShell) -> None:
+    shell.patience = 0.01
+    shell.hosts["sv1"].hangs = True
+    answer = await ask(shell)
+    assert (answer.answered, answer.refused, answer.error) == (False, False, "no answer within 0.02 s")
+    assert (answer.processes, answer.nat, answer.boot, answer.clock_behind_s) == (None, None, None, None)
