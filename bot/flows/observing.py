@@ -21,7 +21,7 @@ from bot.lvs.ipvsadm.argv import endpoint
 T = TypeVar("T")
 
 LATE_S = 1.0
-"""Seconds that the closer look may take longer than the rest, at least: as long again as the rest took."""
+"""Seconds that the closer look is waited for once the rest is there, at least; otherwise twice what the rest took."""
 
 log = structlog.get_logger(__name__)
 
@@ -179,10 +179,11 @@ async def _ask(
         first = group.create_task(observe(shell, director, deadline=deadline))
         # Its commands are on their way before those of the closer look: a slow director answers them first.
         await asyncio.sleep(0)
-        asked = {q: group.create_task(_reply(shell, clock, director, q, deadline)) for q in questions(cluster)}
+        # Theirs is a longer deadline: it would cost the connection, and how long they are waited for is settled below.
+        asked = {q: group.create_task(_reply(shell, clock, director, q, 2 * deadline)) for q in questions(cluster)}
         observed = await first
         took = asyncio.get_running_loop().time() - started
-        await asyncio.wait(asked.values(), timeout=max(LATE_S, took) if observed.reachable else 0)
+        await asyncio.wait(asked.values(), timeout=max(LATE_S, 2 * took) if observed.reachable else 0)
         for task in asked.values():
             task.cancel()
     late = "`{}`: the other answers were there, this one was not waited for"
