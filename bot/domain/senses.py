@@ -121,6 +121,29 @@ def changes(before: Awareness, known: Senses, cluster: str, now: datetime) -> It
         yield SenseChanged(cluster=cluster, sense=sense, lost=feeling.lost, since=now - ago, detail=detail)
 
 
+def unwell(
+    *, schedule: bool, called: Mapping[str, float | None], at: float, patience_s: float, answering: bool
+) -> tuple[str, ...]:
+    """Why the bot is not well enough for a monitor to be told that it is, in words; empty where it is.
+
+    *schedule*: the probe schedule is lost. *called* is when each cluster's last roll call ended (as *at*: seconds on a
+    clock that never jumps); none may be longer ago than *patience_s*. *answering*: some director answered.
+    """
+    late = [
+        f"no roll call of {cluster} yet"
+        if last is None
+        else f"the last roll call of {cluster} was {at - last:.0f} s ago"
+        for cluster, last in called.items()
+        if last is None or at - last > patience_s
+    ]
+    return (
+        *(("the probe schedule is late",) if schedule else ()),
+        *late,
+        # All of them at once: it is the bot that is cut off, as far as it can tell.
+        *(() if answering or late else ("no director answers",)),
+    )
+
+
 def _window(readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
     """The last readings that span the window: the newest of those that are older than it is the first."""
     end = readings[-1].at

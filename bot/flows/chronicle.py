@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.domain import findings, incidents, mutes, operations, senses, situation
+from bot.domain import findings, incidents, mutes, operations, selftest, senses, situation
 from bot.domain.events import (
     AgentGap,
     AgentSilenceChanged,
@@ -27,6 +27,7 @@ from bot.domain.fleet import Cluster, Fleet
 from bot.domain.incidents import Incidents
 from bot.domain.mutes import Mutes
 from bot.domain.operations import Operations
+from bot.domain.selftest import SelfTests
 from bot.domain.senses import Senses
 from bot.domain.situation import Situation
 from bot.flows.ports import Entry, Journal, MessageRef
@@ -64,6 +65,7 @@ class World:
     operations: Operations = field(default_factory=Operations)
     mutes: Mutes = field(default_factory=Mutes)
     senses: Senses = field(default_factory=Senses)
+    selftests: SelfTests = field(default_factory=SelfTests)
     posted: dict[str, Posted] = field(default_factory=dict)
     sent: frozenset[tuple[str, str]] = frozenset()
     sequence: int = 0
@@ -127,6 +129,7 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     world.operations = operations.fold(world.operations, recorded)
     world.mutes = mutes.fold(world.mutes, recorded)
     world.senses = senses.fold(world.senses, recorded)
+    world.selftests = selftest.fold(world.selftests, recorded)
     if isinstance(event, MessagePosted):
         _posted(world, event, recorded.recorded_at)
     if isinstance(event, FallbackSent):

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from bot.domain.events import Via
 from bot.domain.incidents import Incident
 from bot.domain.operations import Operation, Phase
+from bot.domain.selftest import SelfTest
 from bot.flows.announcing import Announcement, Projection
 from bot.flows.chronicle import World
 from bot.views.incident import incident_message, resolution_message
 from bot.views.operation import operation_message
+from bot.views.selftest import selftest_message
 
 Connected = Callable[[str], Mapping[str, int] | None]
 
@@ -57,6 +59,10 @@ def projection(channels: Mapping[str, str], connected: Connected) -> Projection:
         for operation in world.operations.by_id.values():
             if operation.channel and _to_be_shown(operation) and not _stale(operation.ended_at, now):
                 yield _of_operation(operation, operation.channel, connected(operation.id), drafts)
+        for test in world.selftests.by_id.values():
+            where = test.channel or channels.get(test.cluster)
+            if where and test.worth_telling and not _stale(test.finished_at, now):
+                yield from _of_self_test(test, where, drafts)
 
     return project
 
@@ -112,4 +118,15 @@ def _of_operation(
             born=operation.requested_at,
             passing=operation.phase is Phase.WAITING and counts is not None,
         ),
+    )
+
+
+def _of_self_test(test: SelfTest, channel: str, drafts: Drafts) -> Iterator[Announcement]:
+    # Its first event's message is a stage of the test: before there is one, there is nothing to post.
+    born = test.first_heard_at or test.finished_at
+    if born is None:
+        return
+    key = f"selftest:{test.id}"
+    yield drafts.take(
+        key, test, lambda: Announcement(key=key, channel=channel, message=selftest_message(test), born=born)
     )

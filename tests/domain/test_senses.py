@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.events import CertificateChanged, Event, Recorded, Sense, SenseChanged
-from bot.domain.senses import Awareness, Reading, Senses, changes, fold, observe
+from bot.domain.senses import Awareness, Reading, Senses, changes, fold, observe, unwell
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -166,3 +166,18 @@ def test_what_was_lost_is_known_by_its_cluster() -> None:
     for cluster, lost in (("a", True), ("b", True), ("b", False)):
         life.take(SenseChanged(cluster=cluster, sense=Sense.SLACK, lost=lost, since=NOON))
     assert life.known.lost == {("a", Sense.SLACK): NOON}
+
+
+def test_a_bot_is_well_when_it_probes_calls_and_is_answered() -> None:
+    called = {"site": 95.0, "other": 80.0}
+    assert unwell(schedule=False, called=called, at=100, patience_s=30, answering=True) == ()
+    assert unwell(schedule=True, called=called, at=100, patience_s=30, answering=True) == (
+        "the probe schedule is late",
+    )
+    assert unwell(schedule=False, called=called, at=120, patience_s=30, answering=True) == (
+        "the last roll call of other was 40 s ago",
+    )
+    assert unwell(schedule=False, called={"site": None}, at=1, patience_s=30, answering=False) == (
+        "no roll call of site yet",
+    )
+    assert unwell(schedule=False, called=called, at=100, patience_s=30, answering=False) == ("no director answers",)
