@@ -1,0 +1,46 @@
+"""Time passes: what it makes due for incidents is recorded, once a second at the most."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import structlog
+
+from bot.domain.events import TimeCame
+from bot.domain.incidents import Incident
+from bot.domain.incidents.timing import Patience, due
+from bot.flows.chronicle import Chronicle, World
+from bot.flows.ports import Clock, Entry, JournalUnavailable
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 1.0
+
+
+def entries(world: World, now: datetime, patience: Patience) -> tuple[Entry, ...]:
+    """What is to be recorded because it is *now*; the key makes each of them happen once."""
+
+    def muted(incident: Incident) -> bool:
+        return world.mutes.of(incident.cluster, incident.subjects, now) is not None
+
+    found = []
+    for cluster, incidents in world.incidents.items():
+        for incident, what in due(incidents, now, patience, muted):
+            turn = f"{incident.changes}:{incident.reminders}"
+            key = f"due:{cluster}:{incident.id}:{what.name}:{turn}"
+            found.append(Entry(event=TimeCame(cluster=cluster, incident=incident.id, due=what), source_key=key))
+    return tuple(found)
+
+
+async def keep_time(chronicle: Chronicle, clock: Clock, patience: Patience) -> None:
+    """Record what becomes due, until cancelled."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        now_due = entries(chronicle.world, clock.now(), patience)
+        if not now_due:
+            continue
+        try:
+            await chronicle.append(*now_due)
+        except JournalUnavailable as error:
+            log.error("what is due was not recorded", error=str(error))
