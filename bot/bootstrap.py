@@ -21,6 +21,7 @@ from bot.adapters.prober import NetworkProber
 from bot.adapters.shell import FabricShell, SshLogin
 from bot.domain.events import BotStarted
 from bot.domain.fleet import Probe
+from bot.domain.incidents.timing import Patience
 from bot.domain.policy import Roles
 from bot.entrypoints.schedule import ProbeSchedule
 from bot.entrypoints.server import HttpServer, health_routes, slack_routes
@@ -37,6 +38,7 @@ from bot.flows.ports import Entry, JournalUnavailable, MessageRefused, Messenger
 from bot.flows.probing import Probing
 from bot.flows.projecting import projection
 from bot.flows.reconciling import Reconciler
+from bot.flows.timekeeping import keep_time
 from bot.settings import Settings, SlackMode
 
 log = structlog.get_logger(__name__)
@@ -140,6 +142,15 @@ async def open_parts(settings: Settings, kind: str) -> Parts:
     return parts
 
 
+def _patience(settings: Settings) -> Patience:
+    """How long incidents may stay open and unacknowledged; 0 in the settings means for ever."""
+    remind, escalate = settings.alerts.remind_after_s, settings.alerts.escalate_after_s
+    return Patience(
+        remind_after=timedelta(seconds=remind) if remind else None,
+        escalate_after=timedelta(seconds=escalate) if escalate else None,
+    )
+
+
 class Bot:
     """The running bot."""
 
@@ -154,17 +165,24 @@ class Bot:
             clock,
             projection(settings.slack.channels, lambda operation: self._operator.connected.get(operation)),
         )
-        self._roll_callers = [
-            RollCaller(chronicle, parts.shell, clock, cluster, interval_s=settings.intervals.roll_call_s)
-            for cluster in settings.fleet.clusters
-        ]
-        self._reconciler = Reconciler(chronicle, parts.shell)
         self._heartbeats = Heartbeats(
             fleet=settings.fleet,
             clock=clock,
             interval_s=settings.intervals.heartbeat_s,
             expected=frozenset(settings.webhook.secrets),
         )
+        self._roll_callers = [
+            RollCaller(
+                chronicle,
+                parts.shell,
+                clock,
+                cluster,
+                interval_s=settings.intervals.roll_call_s,
+                heard=self._heartbeats.heard,
+            )
+            for cluster in settings.fleet.clusters
+        ]
+        self._reconciler = Reconciler(chronicle, parts.shell)
         self._prober = NetworkProber()
         self._probing = Probing(chronicle, self._prober, self._probes())
         self._schedule = ProbeSchedule(self._probes(), self._probing.ask, self._probing.flush)
@@ -256,6 +274,7 @@ class Bot:
             self._adopt_orphans(),
             self._retain(),
             watch_silence(parts.chronicle, self._heartbeats),
+            keep_time(parts.chronicle, parts.clock, _patience(parts.settings)),
             *(caller.run() for caller in self._roll_callers),
         ]
         if self._socket_mode:

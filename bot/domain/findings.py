@@ -15,7 +15,7 @@ from bot.domain.events import KeepalivedProcess, ProcessRole, Recorded, RollCall
 from bot.domain.fleet import Cluster, Director, Forwarding, HealthCheck, VirtualService, VrrpInstance
 from bot.domain.observed import UnitActive
 from bot.domain.operations import Operations
-from bot.domain.situation import Answer, Situation
+from bot.domain.situation import Answer, Situation, fold
 from bot.domain.troubles import Matter, Trouble
 
 
@@ -52,6 +52,29 @@ def look(state: Situation, recorded: Recorded, cluster: Cluster, operations: Ope
         else:
             suspected[trouble] = since or at
     return replace(state, suspected=suspected, found=found)
+
+
+def is_news(
+    state: Situation, taken: RollCallTaken, at: datetime, cluster: Cluster, operations: Operations
+) -> bool:
+    """Whether *taken* would change what is known: a routine repeat of what was answered before is not worth keeping."""
+    recorded = Recorded(sequence=0, recorded_at=at, at_source=at, event=taken)
+    after = look(fold(state, recorded, cluster), recorded, cluster, operations)
+    if after.suspected or state.suspected or after.found.keys() != state.found.keys():
+        return True
+    return any(_told(state, a.director) != _told(after, a.director) for a in taken.answers)
+
+
+def _told(state: Situation, director: str) -> object:
+    """What matters of a director's last answer: not the words of an error, nor counters and clocks, which run on."""
+    known = state.answers.get(director)
+    if known is None:
+        return None
+    answer = known.answer
+    nat = None if answer.nat is None else replace(answer.nat, packets=None)
+    processes = None if answer.processes is None else tuple((p.pid, p.state[:1] in "Tt") for p in answer.processes)
+    kept = replace(answer, error=None, heard_at=None, clock_behind_s=None, nat=nat, processes=None)
+    return state.unreachable(director), state.shut_out(director), processes, kept
 
 
 def _confirmed(trouble: Trouble, since: datetime | None, event: RollCallTaken, at: datetime) -> bool:
@@ -257,6 +280,9 @@ def _stream(state: Situation, cluster: Cluster, name: str, known: Answer) -> Ite
         holds = "holds" if is_now is VrrpState.MASTER else "does not hold"
         why = f"{name} {holds} the address of {instance}, and its last word was {said}: an event was missed"
         yield Finding(trouble=Trouble(matter=Matter.STREAM, subject=name), why=why)
+    for service, server in untold_servers(state, cluster, name):
+        why = f"{server} is no longer in {service} on {name}, and nothing said so: an event was missed"
+        yield Finding(trouble=Trouble(matter=Matter.STREAM, subject=name), why=why)
 
 
 def untold(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[str, VrrpState, VrrpState | None]]:
@@ -276,6 +302,23 @@ def untold(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[
             yield instance.name, VrrpState.MASTER, claim.state if claim else None
         elif says_master and not holds and state.masters.get(instance.name) not in (None, director):
             yield instance.name, VrrpState.BACKUP, VrrpState.MASTER
+
+
+def untold_servers(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[str, str]]:
+    """(service, real server) that *director* has taken out of its table, for good reason and without having said so."""
+    answer = state.answered(director)
+    running = answer is not None and (answer.keepalived is None or answer.keepalived.active in RUNNING)
+    if answer is None or answer.weights is None or not running or not state.judges(director):
+        return
+    there = {(s, r) for s, r, _ in answer.weights}
+    for service in cluster.services:
+        if answer.services is not None and service.name not in answer.services:
+            continue
+        for member in service.members:
+            name = member.real_server
+            known = (service.name, name) in there or (director, service.name, name) in state.removed
+            if not known and state.healthy(service.name, name) is False:
+                yield service.name, name
 
 
 def _vacancy(state: Situation, event: RollCallTaken, instance: VrrpInstance) -> Iterator[Finding]:

@@ -131,12 +131,24 @@ class Situation:
         return found is not None and not found.answer.answered and not self.shut_out(director)
 
     def shut_out(self, director: str) -> bool:
-        """Whether *director* lives and does not let the bot in: it refused, or its agent was heard since."""
+        """Whether *director* lives and does not let the bot in: it refused, or it was heard since it was first asked.
+
+        It is heard by its agent's heartbeat, by what keepalived there says, and by a VIP that it holds and that answers.
+        """
         found = self.answers.get(director)
         if found is None or found.answer.answered:
             return False
-        heard, since = found.answer.heard_at, found.silent_since
-        return found.answer.refused or (heard is not None and since is not None and heard > since)
+        since = found.silent_since
+        if found.answer.refused or since is None:
+            return found.answer.refused
+        spoke = [claim.said_at for (name, _), claim in self.claims.items() if name == director and not claim.observed]
+        heard = [at for at in (found.answer.heard_at, *spoke) if at is not None]
+        return any(at > since for at in heard) or self._serves(director)
+
+    def _serves(self, director: str) -> bool:
+        """Whether *director* holds a VIP by all that is known, and every probe of a VIP finds it well."""
+        vips = [known.outcome for (_, server), known in self.health.items() if server is None]
+        return director in self.masters.values() and bool(vips) and all(o is Outcome.HEALTHY for o in vips)
 
     def healthy(self, service: str, real_server: str | None) -> bool | None:
         """What the probes say; None while they have not said anything (or could not measure)."""

@@ -13,21 +13,25 @@ from bot.domain.events import (
     AgentSilenceChanged,
     HealthChanged,
     RealServerChanged,
+    RealServerObserved,
     Recorded,
     RollCallAnswer,
     RollCallTaken,
     VrrpStateChanged,
+    VrrpStateObserved,
 )
-from bot.domain.fleet import Cluster, Fleet
+from bot.domain.findings import is_news, untold, untold_servers
+from bot.domain.fleet import Cluster, Director, Fleet
 from bot.domain.health import Outcome
-from bot.domain.incidents import Kind
-from bot.domain.situation import STATES
+from bot.domain.situation import STATES, Situation
+from bot.domain.troubles import Matter, Trouble
 from bot.flows.chronicle import Chronicle
-from bot.flows.observing import take_roll_call
+from bot.flows.observing import ask_director
 from bot.flows.ports import Clock, Entry, JournalUnavailable, RemoteShell
 
 log = structlog.get_logger(__name__)
 
+PROMPT_S = 1.0  # how long the answers of quick directors wait for those of slow ones
 AGAIN_AFTER = 1.0  # seconds until a roll call that could not settle an incident is repeated
 TRIES = 5
 
@@ -51,18 +55,33 @@ def reason_to_call(recorded: Recorded) -> str | None:
 
 
 class RollCaller:
-    """Takes the roll calls of one cluster: on demand, again while something is unsettled, and every *interval_s*."""
+    """Takes the roll calls of one cluster: on demand, again while something is unsettled, and every *interval_s*.
+
+    *heard* gives each director's last heartbeat. A director that is slow to answer holds up none of the others: what
+    they said is recorded after a second, and its answer when it comes. So a new claim is followed at once by a new
+    question, also while an old one is still out at a director that died.
+    """
 
     def __init__(
-        self, chronicle: Chronicle, shell: RemoteShell, clock: Clock, cluster: Cluster, *, interval_s: float = 30.0
+        self,
+        chronicle: Chronicle,
+        shell: RemoteShell,
+        clock: Clock,
+        cluster: Cluster,
+        *,
+        interval_s: float = 30.0,
+        heard: Mapping[str, datetime] | None = None,
     ) -> None:
         self._chronicle = chronicle
         self._shell = shell
         self._clock = clock
         self._cluster = cluster
         self._interval_s = interval_s
+        self._heartbeats = heard if heard is not None else {}
         self._wanted = asyncio.Event()
         self._reason = "start"
+        self._asking: dict[str, asyncio.Task[RollCallAnswer]] = {}
+        self._late: set[asyncio.Task[None]] = set()
         chronicle.listen(self._heard)
 
     def _heard(self, recorded: Recorded) -> None:
@@ -77,12 +96,21 @@ class RollCaller:
 
     async def run(self) -> None:
         """Take roll calls until cancelled."""
+        try:
+            await self._take_turns()
+        finally:
+            under_way = (*self._asking.values(), *self._late)
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _take_turns(self) -> None:
         tries = 0
         demanded = True
         while True:
             self._wanted.clear()
-            reason = self._reason if demanded else "routine"
-            await self._call(reason, demanded)
+            await self._call(self._reason if demanded else "routine", demanded)
+            await self._reconcile()
             unsettled = self._unsettled()
             tries = tries + 1 if unsettled else 0
             pause = AGAIN_AFTER if 0 < tries <= TRIES else self._interval_s
@@ -93,44 +121,109 @@ class RollCaller:
                 demanded = unsettled
 
     async def _call(self, reason: str, demanded: bool) -> None:
-        taken = await take_roll_call(self._shell, self._clock, self._cluster, reason)
-        if not demanded and not self._is_news(taken):
+        """Ask whoever is not being asked already, and record what is known after a second, or when somebody answers."""
+        asked_at = self._clock.now()
+        fresh = {d.name: self._ask_one(d) for d in self._cluster.directors if d.name not in self._asking}
+        self._asking |= fresh
+        if not fresh:
+            # Everybody is still out: what they say is recorded when it comes.
+            await asyncio.wait(self._asking.values(), timeout=PROMPT_S, return_when=asyncio.FIRST_COMPLETED)
+            return
+        done, _ = await asyncio.wait(fresh.values(), timeout=PROMPT_S)
+        if not done:
+            done, _ = await asyncio.wait(fresh.values(), return_when=asyncio.FIRST_COMPLETED)
+        answers = []
+        for name, task in fresh.items():
+            if task in done:
+                del self._asking[name]
+                answers.append(task.result())
+            else:
+                follow = asyncio.create_task(self._follow(name, task, asked_at))
+                self._late.add(follow)
+                follow.add_done_callback(self._late.discard)
+        await self._record(reason, asked_at, tuple(answers), demanded)
+
+    def _ask_one(self, director: Director) -> asyncio.Task[RollCallAnswer]:
+        return asyncio.create_task(ask_director(self._shell, self._clock, self._cluster, director))
+
+    async def _follow(self, name: str, task: asyncio.Task[RollCallAnswer], asked_at: datetime) -> None:
+        """Record the answer of one that took longer than the others."""
+        try:
+            answer = await task
+        finally:
+            self._asking.pop(name, None)
+        await self._record("a late answer", asked_at, (answer,), demanded=True)
+        self._wanted.set()
+
+    async def _record(
+        self, reason: str, asked_at: datetime, answers: tuple[RollCallAnswer, ...], demanded: bool
+    ) -> None:
+        taken = RollCallTaken(
+            cluster=self._cluster.name,
+            reason=reason,
+            asked_at=asked_at,
+            answers=tuple(replace(a, heard_at=self._heartbeats.get(a.director)) for a in answers),
+            waiting=tuple(d.name for d in self._cluster.directors if d.name in self._asking),
+        )
+        world = self._chronicle.world
+        situation = world.situations[self._cluster.name]
+        if not demanded and not is_news(situation, taken, self._clock.now(), self._cluster, world.operations):
             return
         try:
             await self._chronicle.append(Entry(event=taken))
         except JournalUnavailable as error:
             log.error("roll call not recorded", cluster=self._cluster.name, error=str(error))
 
-    def _is_news(self, taken: RollCallTaken) -> bool:
-        """Whether *taken* differs from what was answered before: routine repeats are not worth keeping."""
-        known = self._chronicle.world.situations[self._cluster.name].answers
-        contested = self._chronicle.world.situations[self._cluster.name].contested
-        return bool(contested) or any(
-            a.director not in known or _comparable(known[a.director].answer) != _comparable(a) for a in taken.answers
-        )
+    async def _reconcile(self) -> None:
+        """Insert the events that the stream should have told and did not, as observed."""
+        entries = missed(self._chronicle.world.situations[self._cluster.name], self._cluster)
+        if not entries:
+            return
+        try:
+            await self._chronicle.append(*entries)
+        except JournalUnavailable as error:
+            log.error("missed events not recorded", cluster=self._cluster.name, error=str(error))
 
     def _unsettled(self) -> bool:
-        """Whether an open incident still waits for a roll call to say what is so."""
-        return any(
-            not i.settled and i.kind is not Kind.VIP_UNREACHABLE
-            for i in self._chronicle.world.incidents[self._cluster.name].open
-        )
+        """Whether something waits for one more look: an incident to be told, or a suspicion to be confirmed."""
+        situation = self._chronicle.world.situations[self._cluster.name]
+        incidents = self._chronicle.world.incidents[self._cluster.name]
+        return bool(situation.suspected) or bool(situation.contested) or any(not i.settled for i in incidents.open)
 
 
-def _comparable(answer: RollCallAnswer) -> RollCallAnswer:
-    """An answer without what differs between two askings of the same thing: an error's words, counters, drift.
+def missed(situation: Situation, cluster: Cluster) -> tuple[Entry, ...]:
+    """What two looks have found and the directors' events do not tell, as entries for the journal."""
+    entries = []
+    for director in cluster.directors:
+        if Trouble(matter=Matter.STREAM, subject=director.name) not in situation.found:
+            continue
+        seen_at = situation.answers[director.name].asked_at
+        for instance, state, claimed in untold(situation, cluster, director.name):
+            event = VrrpStateObserved(
+                cluster=cluster.name,
+                director=director.name,
+                instance=instance,
+                state=state,
+                claimed=claimed,
+                seen_at=seen_at,
+            )
+            entries.append(_observed(event, f"{instance}:{state.value}", seen_at))
+        for service, server in untold_servers(situation, cluster, director.name):
+            gone = RealServerObserved(
+                cluster=cluster.name,
+                director=director.name,
+                service=service,
+                real_server=server,
+                up=False,
+                seen_at=seen_at,
+            )
+            entries.append(_observed(gone, f"{service}:{server}", seen_at))
+    return tuple(entries)
 
-    Of a process it matters which one it is and whether it stands still, not whether it slept when it was looked at.
-    """
-    return replace(
-        answer,
-        error="no answer" if answer.error else None,
-        heard_at=None,
-        processes=answer.processes
-        and tuple(replace(p, state=p.state if p.state in "TtZX" else "") for p in answer.processes),
-        nat=answer.nat and replace(answer.nat, packets=answer.nat.packets and 1),
-        clock_behind_s=answer.clock_behind_s and float(int(answer.clock_behind_s / 2)),
-    )
+
+def _observed(event: VrrpStateObserved | RealServerObserved, what: str, seen_at: datetime) -> Entry:
+    key = f"observed:{event.cluster}:{event.director}:{what}:{seen_at.isoformat()}"
+    return Entry(event=event, source_key=key, at_source=seen_at)
 
 
 @dataclass(slots=True)

@@ -56,8 +56,5 @@ def due(
 def _is_to_be_escalated(incident: Incident, now: datetime, patience: Patience) -> bool:
     after = patience.escalate_after
     return (
-        after is not None
-        and incident.escalated_at is None
-        and serious(incident)
-        and now - incident.opened_at >= after
+        after is not None and incident.escalated_at is None and serious(incident) and now - incident.opened_at >= after
     )
