@@ -54,9 +54,7 @@ def look(state: Situation, recorded: Recorded, cluster: Cluster, operations: Ope
     return replace(state, suspected=suspected, found=found)
 
 
-def is_news(
-    state: Situation, taken: RollCallTaken, at: datetime, cluster: Cluster, operations: Operations
-) -> bool:
+def is_news(state: Situation, taken: RollCallTaken, at: datetime, cluster: Cluster, operations: Operations) -> bool:
     """Whether *taken* would change what is known: a routine repeat of what was answered before is not worth keeping."""
     recorded = Recorded(sequence=0, recorded_at=at, at_source=at, event=taken)
     after = look(fold(state, recorded, cluster), recorded, cluster, operations)

@@ -133,7 +133,7 @@ class Situation:
     def shut_out(self, director: str) -> bool:
         """Whether *director* lives and does not let the bot in: it refused, or it was heard since it was first asked.
 
-        It is heard by its agent's heartbeat, by what keepalived there says, and by a VIP that it holds and that answers.
+        It is heard by its agent, by what keepalived there says, and by a VIP that it holds and that answers.
         """
         found = self.answers.get(director)
         if found is None or found.answer.answered:

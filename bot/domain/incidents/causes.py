@@ -37,12 +37,11 @@ def cause_of(
         return Cause.AWAITED if old in waiting and incident.cause is Cause.UNKNOWN else incident.cause
     if not known.answer.answered:
         return Cause.STOPPED if last_word(incident, instance, situation) is VrrpState.STOP else Cause.DIED
-    if incident.lost == old or incident.cause in (Cause.DIED, Cause.AWAITED):
-        back = _came_back(incident, instance, situation, known)
-        if back is not None:
-            return back
+    if incident.cause in (Cause.DIED, Cause.STOPPED):
+        # Whoever was gone or stopped and is found running now has come back: that is not why it was gone.
+        return _came_back(incident, instance, situation, known) or incident.cause
     if incident.returned_at is not None and incident.cause is not Cause.UNKNOWN:
-        return incident.cause  # what is found after the return is no longer what was found at the move
+        return incident.cause
     return _by_its_answer(incident, instance, situation, known)
 
 
@@ -70,16 +69,16 @@ def last_word(incident: Incident, instance: VrrpInstance, situation: Situation) 
 
 
 def _came_back(incident: Incident, instance: VrrpInstance, situation: Situation, known: Answer) -> Cause | None:
-    """Why a director that did not answer was away, now that it answers again. None: it was only slow to answer."""
+    """Why a director was away, now that it answers again, as far as that says more. None: it says no more."""
     word = last_word(incident, instance, situation)
-    if word is VrrpState.FAULT:
+    if word is VrrpState.FAULT and incident.cause is Cause.DIED:
         return Cause.FAULT
     before, now = known.before, known.answer
     if before is None or before.boot is None or now.boot is None:
         return None
     if before.boot != now.boot:
-        return Cause.REBOOTED if word is VrrpState.STOP else Cause.DIED
-    if incident.lost != incident.old_master:
+        return Cause.REBOOTED if word is VrrpState.STOP or incident.cause is Cause.STOPPED else None
+    if incident.cause is not Cause.DIED or incident.lost != incident.old_master:
         return None
     behind = (now.clock_behind_s or 0.0) - (before.clock_behind_s or 0.0)
     return Cause.PAUSED if behind > BEHIND else Cause.CUT_OFF

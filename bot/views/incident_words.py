@@ -1,0 +1,280 @@
+"""What an incident says: the one sentence that a phone shows, and the facts below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot.domain.events import OutageMeasured
+from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
+from bot.views.words import listed, outage, plural, span
+
+WHY = {
+    Cause.UNKNOWN: "why is not known: {old} answers and keepalived runs there",
+    Cause.AWAITED: "{old} has not answered so far",
+    Cause.DIED: "unplanned: {old} does not answer",
+    Cause.PAUSED: "unplanned: {old} stood still; it did not reboot, and its clock fell behind",
+    Cause.CUT_OFF: "unplanned: {old} was cut off; it did not reboot",
+    Cause.REBOOTED: "planned: {old} was rebooted",
+    Cause.STOPPED: "planned: keepalived was stopped on {old}",
+    Cause.RESTARTED: "planned: keepalived was restarted on {old}",
+    Cause.FAILED: "unplanned: keepalived failed on {old}",
+    Cause.FROZEN: "unplanned: keepalived is frozen on {old}",
+    Cause.CHILD_DIED: "unplanned: keepalived's VRRP process died on {old} and was started again",
+    Cause.FAULT: "unplanned: {old} reported FAULT",
+    Cause.PREEMPTED: "expected: {new} has the higher priority",
+    Cause.MAINTENANCE: "planned: maintenance was announced",
+}
+
+
+def headline(incident: Incident) -> str:
+    """The one sentence that a phone shows."""
+    if incident.withdrawn:
+        return _withdrawn(incident)
+    said = (_over if incident.resolved_at is not None else _open)(incident)
+    return f"{said} — {_flaps(incident)}" if incident.flapping else said
+
+
+def _flaps(incident: Incident) -> str:
+    ended = incident.calm_from or incident.resolved_at
+    last = max((n.at for n in incident.timeline), default=incident.opened_at) if ended is None else ended
+    changes = 2 * incident.changes + (1 if incident.troubles else 2)
+    return f"flapping: {changes} changes in {span((last - incident.opened_at).total_seconds())}"
+
+
+def _withdrawn(incident: Incident) -> str:
+    if incident.part_of is not None:
+        return f"{_subjects(incident)}: this is part of incident {incident.part_of}"
+    if incident.kind is Kind.FAILOVER:
+        return f"{incident.subject}: nothing moved, {incident.new_master} does not hold the address after all"
+    return f"{incident.subject}: a false alarm"
+
+
+def _subjects(incident: Incident, matter: Matter = Matter.REAL_SERVER) -> str:
+    """The real servers (or directors, …) that it is about; its subject where it has none of them."""
+    names = sorted({t.subject for t in incident.seen if t.matter is matter}) or [incident.subject]
+    if len(names) > 5:
+        return f"{', '.join(names[:4])} and {len(names) - 4} more"
+    return listed(names)
+
+
+def _are(names: str) -> str:
+    return "are" if " and " in names else "is"
+
+
+def _open(incident: Incident) -> str:
+    about, kind = incident.subject, incident.kind
+    special = _OPEN.get(kind)
+    if special is not None:
+        return special(incident)
+    found = incident.evidence[0] if incident.evidence else f"{about}: {kind.value}"
+    return found[:1].upper() + found[1:] if found.startswith(("the ", "no ")) else found
+
+
+def _failover(incident: Incident) -> str:
+    old, new = incident.old_master, incident.new_master
+    if incident.returned_at:
+        return f"{incident.instance}: {new} is MASTER again"
+    if not incident.settled and not incident.holders:
+        return f"{incident.instance}: {new} says it is MASTER now (before: {old}); no roll call could confirm it yet"
+    why = WHY[incident.cause].format(old=old, new=new)
+    return f"{incident.instance} failed over: {old} → {new} ({why})"
+
+
+def _split_brain(incident: Incident) -> str:
+    holders = listed(incident.holders) or "more than one director"
+    frozen = [e for e in incident.evidence if "frozen" in e]
+    because = f"; {frozen[0]}" if frozen else ""
+    return f"{incident.subject}: split brain — {holders} hold the address{because}"
+
+
+def _unreachable(incident: Incident) -> str:
+    services = listed(incident.services)
+    if incident.why:
+        return f"{incident.subject}: the VIP does not answer ({services}): {incident.why[0]}"
+    return f"{incident.subject}: the VIP does not answer ({services}); no director has taken over"
+
+
+def _silent(incident: Incident) -> str:
+    silent = sorted(t.subject for t in incident.seen if t.matter is Matter.AGENT)
+    if "webhook" in incident.explains:
+        return f"No events arrive: the agents on {listed(silent)} are all silent, so it is the way to the bot"
+    return f"The agent on {incident.subject} is silent: its keepalived events do not reach the bot"
+
+
+def _service(incident: Incident) -> str:
+    services = _subjects(incident, Matter.SERVICE)
+    return f"{services} {'have' if _are(services) == 'are' else 'has'} no healthy real server"
+
+
+def _removed(incident: Incident) -> str:
+    return f"{incident.subject}: the address was removed by hand, and keepalived put it back at once"
+
+
+_OPEN: dict[Kind, Callable[[Incident], str]] = {
+    Kind.FAILOVER: _failover,
+    Kind.FAILBACK: _failover,
+    Kind.SPLIT_BRAIN: _split_brain,
+    Kind.NO_MASTER: lambda i: f"{i.subject}: no director holds the address",
+    Kind.DIRECTOR_LOST: lambda i: f"{i.subject} does not answer",
+    Kind.DIRECTOR_PAUSED: lambda i: f"{i.subject} does not answer",
+    Kind.DIRECTORS_LOST: lambda i: f"{i.cluster}: no director answers",
+    Kind.VIP_UNREACHABLE: _unreachable,
+    Kind.VIP_REMOVED: _removed,
+    Kind.SERVICE_DOWN: _service,
+    Kind.REAL_SERVER_DOWN: lambda i: f"{_subjects(i)} {_are(_subjects(i))} down",
+    Kind.AGENT_SILENT: _silent,
+    Kind.EVENTS_MISSED: lambda i: f"{i.subject}: an event was missed",
+    Kind.NO_WAY_IN: lambda i: f"{i.subject} is alive, and the bot cannot ask it anything",
+}
+
+
+def _over(incident: Incident) -> str:
+    about = incident.subject
+    match incident.kind:
+        case Kind.FAILOVER | Kind.FAILBACK:
+            return _failover_over(incident)
+        case Kind.VIP_UNREACHABLE:
+            took = _outages(incident.outages)
+            return f"{about}: the VIP answers again" + (f", it was unreachable for {took}" if took else "")
+        case Kind.REAL_SERVER_DOWN:
+            servers = _subjects(incident)
+            return f"{servers} {_are(servers)} up again"
+        case Kind.SERVICE_DOWN:
+            services = _subjects(incident, Matter.SERVICE)
+            return f"{services} {'have' if _are(services) == 'are' else 'has'} healthy real servers again"
+        case Kind.AGENT_SILENT if "webhook" in incident.explains:
+            return "Events arrive again"
+        case _:
+            return _OVER[incident.kind].format(about=about, cluster=incident.cluster)
+
+
+_OVER = {
+    Kind.SPLIT_BRAIN: "{about}: split brain is over, one director holds the address",
+    Kind.NO_MASTER: "{about}: a director holds the address again",
+    Kind.DIRECTOR_LOST: "{about} is back",
+    Kind.DIRECTOR_PAUSED: "{about} is back: it had stood still",
+    Kind.DIRECTORS_LOST: "{cluster}: the directors answer again",
+    Kind.KEEPALIVED_STOPPED: "keepalived on {about} runs again",
+    Kind.KEEPALIVED_FAILED: "keepalived on {about} is well again",
+    Kind.KEEPALIVED_FROZEN: "keepalived on {about} goes on, it was frozen",
+    Kind.KEEPALIVED_RESTARTING: "keepalived on {about} is complete again, one of its processes had died",
+    Kind.VIP_REMOVED: "{about}: the address was removed by hand, and keepalived put it back at once",
+    Kind.TABLE_REMOVED: "The IPVS table on {about} is complete again",
+    Kind.CHECKER_STOPPED: "keepalived's health checker on {about} works again",
+    Kind.NAT_BROKEN: "{about} can forward by NAT again",
+    Kind.WEIGHT_CHANGED: "{about} has its weight again",
+    Kind.TABLES_DIFFER: "{about} is the same on all directors again",
+    Kind.CERTIFICATE_EXPIRING: "The certificate of {about} was renewed",
+    Kind.NO_WAY_IN: "{about} lets the bot in again",
+    Kind.AGENT_SILENT: "The agent on {about} reports in again",
+    Kind.EVENTS_MISSED: "{about}: an event had been missed; what it says and what it holds agree again",
+    Kind.BOT_BLIND: "The bot sees again: {about}",
+}
+
+
+def _failover_over(incident: Incident) -> str:
+    old, new = incident.old_master, incident.new_master
+    if incident.returned_at:
+        return f"{incident.instance}: {new} is MASTER again"
+    if incident.cause is Cause.PREEMPTED:
+        return f"{incident.instance} failed back: {old} → {new} ({WHY[Cause.PREEMPTED].format(old=old, new=new)})"
+    return f"{incident.instance}: {new} is MASTER, {old} stands by again"
+
+
+def facts(incident: Incident) -> list[str]:
+    """What is known of *incident*, a sentence each."""
+    if incident.withdrawn:
+        return []
+    found: list[str] = []
+    if incident.old_master is not None and incident.moved_at is not None:
+        found += _failover_facts(incident)
+    elif incident.outages and incident.kind is not Kind.VIP_UNREACHABLE:
+        found.append(f"VIP unreachable for {_outages(incident.outages)}")
+    found += [f"{'' if incident.open else 'was: '}{reason}" for reason in incident.why]
+    found += _evidence(incident)
+    if incident.also_down and incident.kind is not Kind.REAL_SERVER_DOWN:
+        found.append(f"{listed(incident.also_down)} went with it: {_inside(incident)}")
+    return list(dict.fromkeys(found))
+
+
+def _evidence(incident: Incident) -> list[str]:
+    """What was found; of a failover only what its headline does not say, and once it is over only what it was about."""
+    moved = incident.kind in (Kind.FAILOVER, Kind.FAILBACK)
+    told = headline(incident)
+    kept = [e for e in incident.evidence if e.casefold() != told.casefold() and not (moved and _routine(e, incident))]
+    if incident.open:
+        return kept
+    return [f"was: {e}" for e in kept]
+
+
+def _routine(evidence: str, incident: Incident) -> bool:
+    """Whether the headline of a failover tells *evidence* already: who does not answer, and what the probes saw."""
+    services = tuple(f"{service}: " for service in incident.services)
+    return evidence.startswith((*services, f"{incident.lost}: ", "no word from the agent", "it was MASTER")) or (
+        evidence.startswith(f"keepalived on {incident.old_master} is ") and "frozen" not in evidence
+    )
+
+
+def _inside(incident: Incident) -> str:
+    return f"inside {incident.lost}" if incident.lost else "at the same time"
+
+
+def _failover_facts(incident: Incident) -> list[str]:
+    found = []
+    if incident.resolved_at or incident.returned_at or incident.kind not in (Kind.FAILOVER, Kind.FAILBACK):
+        why = WHY[incident.cause].format(old=incident.old_master, new=_taker(incident))
+        found.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
+    took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
+    found.append(f"VIP unreachable for {took}" if took else _no_outage(incident))
+    if incident.returned_at:
+        back = _outages(tuple(o for o in incident.outages if _at_return(incident, o)))
+        found.append(f"on the way back: {f'unreachable for {back}' if back else 'no probe failed'}")
+    if incident.lost and Trouble(matter=Matter.DIRECTOR, subject=incident.lost) in incident.troubles:
+        found.append(f"{incident.lost} does not answer: there is no second director until it is back")
+    return found
+
+
+def _taker(incident: Incident) -> str:
+    """Who took over first; the new MASTER is the old one again after its return."""
+    first = next((n.text for n in incident.timeline if n.text.startswith("MASTER moved")), "")
+    return first.rpartition(" to ")[2] or str(incident.new_master)
+
+
+def _at_return(incident: Incident, measured: OutageMeasured) -> bool:
+    if incident.returned_at is None:
+        return False
+    return abs((measured.first_bad_at - incident.returned_at).total_seconds()) < 5 and _apart(incident)
+
+
+def _apart(incident: Incident) -> bool:
+    """Whether the return is far enough from the move for an outage to be told apart by its time."""
+    assert incident.returned_at is not None
+    assert incident.moved_at is not None
+    return (incident.returned_at - incident.moved_at).total_seconds() > 5
+
+
+def _no_outage(incident: Incident) -> str:
+    if incident.services and not incident.resolved_at:
+        return f"VIP unreachable ({listed(incident.services)}), not back yet"
+    return "no probe of the VIP failed"
+
+
+def _outages(outages: tuple[OutageMeasured, ...]) -> str:
+    """How long the VIP was unreachable, as the probes of all its services together bound it; empty for no outage."""
+    return outage(*outages) if outages else ""
+
+
+def summary(incident: Incident) -> list[str]:
+    """What is said when it is over: how long, what was affected, who acted."""
+    assert incident.resolved_at is not None
+    lasted = span((incident.resolved_at - incident.began_at).total_seconds())
+    failed = sum(o.failed for o in incident.outages)
+    found = [f"It lasted {lasted}" + (f"; {plural(failed, 'probe')} of the VIP failed" if failed else "")]
+    affected = [*incident.services, *incident.also_down]
+    if affected:
+        found.append(f"Affected: {listed(dict.fromkeys(affected))}")
+    if incident.acknowledged_by is not None:
+        found.append(f"{incident.acknowledged_by.name} was on it")
+    if incident.reminders:
+        found.append(f"It was told again {plural(incident.reminders, 'time')}")
+    return found
