@@ -42,7 +42,7 @@ def look(state: Situation, recorded: Recorded, cluster: Cluster, operations: Ope
     if not isinstance(event, RollCallTaken):
         return state
     shown = {f.trouble: f for f in findings(state, event, cluster, operations)}
-    looked_at = {a.director for a in event.answers}
+    looked_at = {a.director: a for a in event.answers}
     suspected: dict[Trouble, datetime] = {t: s for t, s in state.suspected.items() if not _seen(t, looked_at, state)}
     found: dict[Trouble, str] = {t: why for t, why in state.found.items() if not _seen(t, looked_at, state)}
     for trouble, finding in shown.items():
@@ -81,12 +81,25 @@ def _confirmed(trouble: Trouble, since: datetime | None, event: RollCallTaken, a
     return trouble.matter is not Matter.STREAM or at - since >= TOLD_BY_NOW
 
 
-def _seen(trouble: Trouble, looked_at: set[str], state: Situation) -> bool:
-    """Whether the directors that *trouble* is about have just been looked at."""
+def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situation) -> bool:
+    """Whether what *trouble* is about has just been looked at."""
     if trouble.matter is Matter.VACANCY:
         return all(d in looked_at or state.unreachable(d) for d in state.answers)
     director = trouble.of if trouble.matter in (Matter.WEIGHT, Matter.DIFFERENCE) else trouble.subject
-    return director in looked_at
+    answer = looked_at.get(director)
+    if answer is None:
+        return False
+    if not answer.answered:
+        return True  # whatever was found there before, it is not there to be seen any more
+    match trouble.matter:
+        case Matter.PROCESS | Matter.CHECKER:
+            return answer.processes is not None
+        case Matter.NAT:
+            return answer.nat is not None
+        case Matter.TABLE | Matter.WEIGHT | Matter.DIFFERENCE:
+            return answer.weights is not None
+        case _:
+            return True
 
 
 def findings(state: Situation, event: RollCallTaken, cluster: Cluster, operations: Operations) -> Iterator[Finding]:

@@ -336,12 +336,26 @@ def _partial(event: RollCallTaken, state: Situation, instance: VrrpInstance) -> 
 
 
 def _answer(known: Answer | None, answer: RollCallAnswer, event: RollCallTaken, at: datetime) -> Answer:
-    before = None if known is None else known.answer if known.answer.answered else known.before
+    before = None if known is None else _filled(known)
     if answer.answered:
         return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before)
     since = known.silent_since if known is not None and known.silent_since is not None else event.asked_at
     tries = 1 + (known.tries if known is not None else 0)
     return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before, silent_since=since, tries=tries)
+
+
+def _filled(known: Answer) -> RollCallAnswer | None:
+    """What is known of a director from before: its last answer, completed by earlier ones where it was cut short."""
+    last, earlier = known.answer, known.before
+    if not last.answered or earlier is None:
+        return last if last.answered else earlier
+    return replace(
+        last,
+        processes=last.processes if last.processes is not None else earlier.processes,
+        nat=last.nat if last.nat is not None else earlier.nat,
+        boot=last.boot or earlier.boot,
+        clock_behind_s=last.clock_behind_s if last.clock_behind_s is not None else earlier.clock_behind_s,
+    )
 
 
 def _overtaken(state: Situation, instance: VrrpInstance, event: RollCallTaken) -> bool:
