@@ -38,6 +38,7 @@ from bot.flows.ports import Entry, JournalUnavailable, MessageRefused, Messenger
 from bot.flows.probing import Probing
 from bot.flows.projecting import projection
 from bot.flows.reconciling import Reconciler
+from bot.flows.selftest_requests import SelfTestRequests
 from bot.flows.timekeeping import keep_time
 from bot.settings import Settings, SlackMode
 
@@ -108,6 +109,11 @@ class Parts:
     def hands(self) -> Hands:
         """What people can do about incidents in this process."""
         return Hands(self.chronicle, self.clock, self.roles)
+
+    def self_test_requests(self) -> SelfTestRequests:
+        """How people ask for a self-test in this process."""
+        channels = self.settings.slack.channels
+        return SelfTestRequests(self.chronicle, self.clock, self.roles, channels=channels)
 
     async def roles(self) -> Roles:
         """Who may do what, with the members of user groups looked up at most once a minute."""
@@ -197,6 +203,7 @@ class Bot:
             chronicle,
             self._operator,
             parts.hands(),
+            parts.self_test_requests(),
             parts.messenger,
             parts.shell,
             clock,

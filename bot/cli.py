@@ -209,6 +209,16 @@ def mutes(config: Config = DEFAULT, as_json: AsJson = False) -> None:
     _terminal(config, _command(Verb.MUTES), lambda t, _: t.mutes(as_json=as_json))
 
 
+@lvs.command()
+def test(
+    what: Annotated[str, typer.Argument(help="alert: the path that alerts take.")],
+    cluster: Annotated[str | None, typer.Argument(help="A cluster; all if left out.")] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Have the running bot try the alert path from every director to Slack. Exits 1 where an event is lost."""
+    _terminal(config, _command(Verb.TEST, what, cluster), lambda t, c: t.test(c))
+
+
 def _record(config: Path, command: Command) -> None:
     _terminal(config, command, lambda t, c: t.record(c))
 
@@ -244,6 +254,7 @@ def _terminal(config: Path, command: Command, work: Callable[..., Awaitable[int]
                 parts.chronicle,
                 parts.operator(),
                 parts.hands(),
+                parts.self_test_requests(),
                 parts.shell,
                 parts.clock,
                 Console(),

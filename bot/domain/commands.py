@@ -32,6 +32,7 @@ class Verb(StrEnum):
     UNMUTE = "unmute"
     MUTES = "mutes"
     MAINTENANCE = "maintenance"
+    TEST = "test"
 
 
 class Effect(StrEnum):
@@ -67,8 +68,10 @@ class Place:
 
     @property
     def usage(self) -> str:
-        """How help writes it: ``<name>`` is needed, ``[name]`` is not."""
+        """How help writes it: ``<name>`` is needed, ``[name]`` is not, and an only choice is a word to type."""
         text = "|".join(self.choices) if self.choices else self.label
+        if self.needed and len(self.choices) == 1:
+            return text
         return f"<{text}>" if self.needed else f"[{text}]"
 
 
@@ -199,6 +202,21 @@ GRAMMAR: tuple[Grammar, ...] = (
         example="restore web1",
         places=(REAL_SERVER,),
         effect=Effect.CHANGES,
+    ),
+    Grammar(
+        verb=Verb.TEST,
+        summary="try the alert path from every director to this channel",
+        explanation=(
+            "Has each director's agent pass a marked event on: through keepalived's FIFO, the webhook and the journal "
+            "to Slack. One message tells what each stage took, or where an event was lost and what to look at. A "
+            "cluster's name narrows it down."
+        ),
+        example="test alert",
+        places=(
+            Place(takes=Takes.CHOICE, choices=("alert",), needed=True),
+            Place(takes=Takes.NAME, label="cluster"),
+        ),
+        effect=Effect.RECORDS,
     ),
     Grammar(
         verb=Verb.HELP,
@@ -343,7 +361,10 @@ class _Reading:
     def _fits(self, place: Place, rest: Sequence[str]) -> bool:
         """Whether *place* takes the next word; raises _Refused where it needs one and there is none."""
         if rest:
-            return place.takes is not Takes.CHOICE or rest[0].casefold() in place.choices
+            fits = place.takes is not Takes.CHOICE or rest[0].casefold() in place.choices
+            if place.needed and not fits:
+                raise _Refused(f"`{self.row.verb}` knows no `{_inert(rest[0])}`.", self._usage())
+            return fits
         if not place.needed:
             return False
         missing = "for how long" if place.takes is Takes.TIME else "which one"

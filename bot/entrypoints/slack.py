@@ -29,6 +29,7 @@ from bot.flows.errands import Errands
 from bot.flows.hands import A_DAY, Hands
 from bot.flows.operating import Answer, Operator, Request
 from bot.flows.ports import Clock, Messenger, RemoteShell
+from bot.flows.selftest_requests import SelfTestRequests
 from bot.flows.status import gather_status
 from bot.views.help import help_message, misspelt_message
 from bot.views.incident_list import incident_list_message, incident_story_message
@@ -52,6 +53,7 @@ class SlackListeners:
         chronicle: Chronicle,
         operator: Operator,
         hands: Hands,
+        tests: SelfTestRequests,
         messenger: Messenger,
         shell: RemoteShell,
         clock: Clock,
@@ -63,6 +65,7 @@ class SlackListeners:
         self._chronicle = chronicle
         self._operator = operator
         self._hands = hands
+        self._tests = tests
         self._shell = shell
         self._clock = clock
         self._errands = errands
@@ -93,6 +96,8 @@ class SlackListeners:
                 work = self._status(found, respond)
             case Verb.DRAIN | Verb.RESTORE:
                 work = self._change(found, actor, respond, body)
+            case Verb.TEST:
+                work = self._test(found, actor, respond, body)
             case _:
                 work = self._record(found, actor, respond, body)
         self._errands.start(work, f"{self._command} {found}", apology(respond))
@@ -161,6 +166,17 @@ class SlackListeners:
         elif done is not None:
             await say(respond, mute_set_message(done.mute, done.before, command=self._command), in_channel=True)
 
+    async def _test(self, command: Command, actor: Actor, respond: AsyncRespond, body: dict[str, Any]) -> None:
+        """Have the alert path tested; the result is an alert itself, and goes where alerts go."""
+        begun = await self._tests.request(Request(command=command, by=actor, request_id=request_id(body)))
+        if isinstance(begun, NotFound):
+            await say(respond, unknown_message(begun, self._command, f"{command.verb} {command.choice}"))
+        elif isinstance(begun, Answer):
+            await say(respond, answer_message(begun, self._command))
+        elif begun:
+            where = listed(f"{escape(one.cluster)} in {_place(one.channel)}" for one in begun)
+            await say(respond, plain(f"Testing the alert path; the result will stand there: {where}."))
+
     async def _change(self, command: Command, actor: Actor, respond: AsyncRespond, body: dict[str, Any]) -> None:
         cluster_channel = self._channel_of(command, body["channel_id"])
         request = Request(command=command, by=actor, request_id=request_id(body), channel=cluster_channel)
@@ -168,8 +184,7 @@ class SlackListeners:
         if isinstance(answer, Answer):
             await say(respond, answer_message(answer, self._command))
         elif answer is not None and cluster_channel not in (body["channel_id"], f"#{body.get('channel_name')}"):
-            where = f"<#{cluster_channel}>" if cluster_channel.startswith("C") else escape(cluster_channel)
-            await say(respond, plain(f"It waits for your confirmation in {where}."))
+            await say(respond, plain(f"It waits for your confirmation in {_place(cluster_channel)}."))
 
     def _channel_of(self, command: Command, otherwise: str) -> str:
         """Operations are shown where the cluster's alerts go: everybody on duty sees them, wherever they were asked."""
@@ -214,3 +229,10 @@ def make_app(token: str, base_url: str | None, signing_secret: str | None) -> As
         request_verification_enabled=signing_secret is not None,
         process_before_response=True,
     )
+
+
+def _place(channel: str | None) -> str:
+    """*channel* as a link, where its id allows one."""
+    if channel is None:
+        return "no channel"
+    return f"<#{channel}>" if channel.startswith("C") else escape(channel)

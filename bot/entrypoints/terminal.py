@@ -22,6 +22,7 @@ from bot.flows.chronicle import Chronicle
 from bot.flows.hands import A_DAY, Hands
 from bot.flows.operating import Answer, Operator, Request
 from bot.flows.ports import Clock, Entry, RemoteShell
+from bot.flows.selftest_requests import Begun, SelfTestRequests, outcome
 from bot.flows.status import gather_status
 from bot.views.incident_list import (
     incident_json,
@@ -31,6 +32,7 @@ from bot.views.incident_list import (
 )
 from bot.views.mutes import mutes_json, mutes_lines
 from bot.views.operation import headline
+from bot.views.selftest import selftest_lines
 from bot.views.status import status_json, status_lines
 from bot.views.words import listed, plural
 
@@ -56,6 +58,7 @@ class Terminal:
         chronicle: Chronicle,
         operator: Operator,
         hands: Hands,
+        tests: SelfTestRequests,
         shell: RemoteShell,
         clock: Clock,
         out: Console,
@@ -66,6 +69,7 @@ class Terminal:
         self._chronicle = chronicle
         self._operator = operator
         self._hands = hands
+        self._tests = tests
         self._shell = shell
         self._clock = clock
         self._out = out
@@ -152,6 +156,29 @@ class Terminal:
         else:
             self._print(mutes_lines([done.mute], self._clock.now()))
         return DONE
+
+    async def test(self, command: Command) -> int:
+        """Have the running bot test the alert path, and wait for what comes of it."""
+        request = Request(command=command, by=me(), request_id=f"terminal:{uuid.uuid4()}")
+        begun = await self._tests.request(request)
+        if isinstance(begun, NotFound):
+            self._say_unknown(begun)
+            return BAD_INPUT
+        if isinstance(begun, Answer):
+            return self._decline(begun)
+        with self._err.status("waiting for the running bot …"):
+            passed = [await self._passed(one) for one in begun]
+        return DONE if all(passed) else REFUSED
+
+    async def _passed(self, begun: Begun) -> bool:
+        """Wait for a self-test's end and show it; whether it passed."""
+        ended = await outcome(self._chronicle, begun.test)
+        if ended is None:
+            problem = "no running bot took the test up: is `python -m bot run` at work on this journal?"
+            self._err.print(f"[red]{escape(begun.cluster)}[/]: {problem}")
+            return False
+        self._print(selftest_lines(ended))
+        return ended.passed
 
     def _decline(self, answer: Answer) -> int:
         self._say(answer)

@@ -7,6 +7,7 @@ running bot takes it up from there and records what came of it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from bot.domain.events import (
 )
 from bot.domain.fleet import Cluster, Director
 from bot.domain.observed import CommandResult
-from bot.domain.selftest import Ending, Exchange, SelfTest, Stage, Trace, verdict
+from bot.domain.selftest import Ending, Exchange, Stage, Trace, verdict
 from bot.flows.chronicle import Chronicle
 from bot.flows.errands import Errands
 from bot.flows.observing import CommandFailed
@@ -67,16 +68,31 @@ ADVICE = (
 )
 
 
+class UnderWay(Exception):
+    """The cluster is being tested already."""
+
+
+def name_of(cluster: str, request_id: str) -> str:
+    """The id of the test of *cluster* that *request_id* asks for: a request that comes again names the same one."""
+    return hashlib.sha256(f"{cluster}:{request_id}".encode()).hexdigest()[:10]
+
+
 async def begin(
-    chronicle: Chronicle, clock: Clock, cluster: Cluster, *, test: str, by: Actor | None, channel: str | None
-) -> bool:
-    """Have the running bot test *cluster*; False where a test of it is under way. Raises JournalUnavailable."""
-    since = clock.now() - timedelta(seconds=ABANDONED_S)
-    if chronicle.world.selftests.under_way(cluster.name, since):
-        return False
+    chronicle: Chronicle, clock: Clock, cluster: Cluster, *, request_id: str, by: Actor | None, channel: str | None
+) -> str | None:
+    """Have the running bot test *cluster*; the test's id, or None where this very request was taken before.
+
+    Raises UnderWay, JournalUnavailable.
+    """
+    test = name_of(cluster.name, request_id)
+    tests = chronicle.world.selftests
+    if test in tests.by_id:
+        return None
+    if tests.under_way(cluster.name, clock.now() - timedelta(seconds=ABANDONED_S)):
+        raise UnderWay(cluster.name)
     started = SelfTestStarted(cluster=cluster.name, test=test, by=by, channel=channel)
-    await chronicle.append(Entry(event=started, source_key=f"{KEY}{test}:started"))
-    return True
+    (recorded,) = await chronicle.append(Entry(event=started, source_key=f"{KEY}{test}:started"))
+    return test if recorded else None
 
 
 class Run:
@@ -171,12 +187,16 @@ class SelfTester:
             if test.finished is None and test.id not in self._runs:
                 await self._record(SelfTestFinished(cluster=test.cluster, test=test.id, failed=(("the bot", why),)))
 
-    async def round(self, cluster: Cluster, test: str) -> None:
+    async def round(self, cluster: Cluster) -> None:
         """The scheduled test of *cluster*: left out while the cluster is muted, silent unless something is lost."""
-        if self._chronicle.world.mutes.of(cluster.name, (), self._clock.now()) is not None:
+        now = self._clock.now()
+        if self._chronicle.world.mutes.of(cluster.name, (), now) is not None:
             return
+        request = f"scheduled:{now.isoformat()}"
         try:
-            await begin(self._chronicle, self._clock, cluster, test=test, by=None, channel=None)
+            await begin(self._chronicle, self._clock, cluster, request_id=request, by=None, channel=None)
+        except UnderWay:
+            log.info("no scheduled self-test: somebody is testing", cluster=cluster.name)
         except JournalUnavailable as error:
             log.error("a scheduled self-test could not begin", cluster=cluster.name, error=str(error))
 
@@ -287,20 +307,3 @@ def _advised(said: str, director: str) -> str:
     """*said* by a command that failed, with what to do about it."""
     advice = next((advice for sign, advice in ADVICE if sign in said), "look at the command by hand")
     return f"{said}; {advice.format(director=director)}"
-
-
-async def outcome(chronicle: Chronicle, test: str, *, within_s: float, look_s: float = 0.25) -> SelfTest | None:
-    """The test once the running bot has ended it, as another process sees it; None where that takes *within_s*.
-
-    Raises JournalUnavailable.
-    """
-    try:
-        async with asyncio.timeout(within_s):
-            while True:
-                await chronicle.catch_up()
-                found = chronicle.world.selftests.by_id[test]
-                if found.finished is not None:
-                    return found
-                await asyncio.sleep(look_s)
-    except TimeoutError:
-        return None

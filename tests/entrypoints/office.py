@@ -20,6 +20,8 @@ from bot.flows.errands import Errands
 from bot.flows.hands import Hands
 from bot.flows.operating import Operator
 from bot.flows.projecting import projection
+from bot.flows.selftest import SelfTester
+from bot.flows.selftest_requests import SelfTestRequests
 from bot.local.slack import StandIn
 from tests.domain.reference import FLEET, SITE
 from tests.fakes.journal import MemoryJournal
@@ -93,6 +95,7 @@ async def open_office() -> AsyncIterator[Office]:
             chronicle,
             operator,
             Hands(chronicle, clock, roles),
+            SelfTestRequests(chronicle, clock, roles, channels={"site": CHANNEL}),
             messenger,
             shell,
             clock,
@@ -100,6 +103,7 @@ async def open_office() -> AsyncIterator[Office]:
             command="/lvs",
             channels={"site": CHANNEL},
         )
+        SelfTester(chronicle, shell, clock, errands, channels={"site": CHANNEL}, ask_slack=messenger.find)
         app = make_app(slack.bot_token, slack.base_url, None)
         listeners.register(app)
         socket_mode = SocketMode(app, slack.app_token, slack.base_url)

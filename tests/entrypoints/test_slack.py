@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
+from bot.lvs.agent import PROGRAM
 from bot.views.operation import CANCEL, CONFIRM
 from tests.domain.reference import SITE
 from tests.entrypoints.office import CHANNEL, Office
+from tests.fakes.shell import FakeHost, Reply
 
 
 async def test_help_and_misspelt_commands_are_answered_in_the_acknowledgement(office: Office) -> None:
@@ -92,3 +94,22 @@ async def test_what_nobody_expected_is_told_with_a_reference_and_without_a_trace
 async def test_metacharacters_reach_no_director(office: Office, nasty: str) -> None:
     await office.answer(f"/lvs drain {nasty}")
     assert all(host.ran == [] for host in office.shell.hosts.values())
+
+
+async def test_the_alert_path_is_tested_for_an_operator_and_the_result_stands_in_the_clusters_channel(
+    office: Office,
+) -> None:
+    assert "not an operator" in await office.answer("/lvs test alert", user="bob")
+    assert "nothing called `sv9`" in await office.answer("/lvs test alert sv9")
+    assert "knows no `alarm`" in await office.answer("/lvs test alarm")
+
+    async def agent(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+        return Reply(stderr="sudo: a password is required\n", exit_status=1)
+
+    office.shell.programs |= {PROGRAM: agent}
+    assert f"the result will stand there: site in <#{CHANNEL}>" in await office.answer("/lvs test alert")
+    message = await office.message("site: the alert path is broken: sv1 and sv2 did not pass the test")
+    assert "install what `python -m bot render sv1` prints" in str(message["blocks"])
+    await office.slack.redeliver_last()
+    await asyncio.sleep(0.1)
+    assert len([m for m in office.slack.messages(CHANNEL) if "alert path" in m["text"]]) == 1

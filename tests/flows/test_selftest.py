@@ -29,7 +29,8 @@ from bot.flows.chronicle import Chronicle
 from bot.flows.errands import Errands
 from bot.flows.ports import Entry, MessageRefused, MessengerUnavailable, Unreachable
 from bot.flows.projecting import projection
-from bot.flows.selftest import SelfTester, begin, outcome
+from bot.flows.selftest import SelfTester, UnderWay, begin, name_of
+from bot.flows.selftest_requests import outcome
 from bot.local.slack import StandIn
 from bot.lvs.agent import PROGRAM
 from tests.agent.site import Bot, Director
@@ -40,6 +41,7 @@ from tests.fakes.shell import FakeHost, FakeShell, Reply
 CHANNEL = "C0SITE"
 ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
 AHEAD = timedelta(hours=1)
+TEST, NEXT = name_of("site", "alice's"), name_of("site", "alice's next")
 
 
 async def date(host: FakeHost, argv: tuple[str, ...]) -> Reply:
@@ -53,6 +55,7 @@ class Desk:
     """A self-tester over directors in memory; ``delivers`` are those whose agents pass the line on."""
 
     chronicle: Chronicle
+    journal: MemoryJournal
     shell: FakeShell
     deadline_s: float = 60.0
     errands: Errands = field(default_factory=Errands)
@@ -99,15 +102,15 @@ class Desk:
             self.late.append(heard)
         return Reply(stdout=f'{{"at": {(now + AHEAD).timestamp()}}}\n')
 
-    async def begin(self, test: str = "0123abcd", by: Actor | None = ALICE, channel: str | None = CHANNEL) -> bool:
-        return await begin(self.chronicle, SystemClock(), SITE, test=test, by=by, channel=channel)
+    async def begin(self, request_id: str = "alice's") -> str | None:
+        return await begin(self.chronicle, SystemClock(), SITE, request_id=request_id, by=ALICE, channel=CHANNEL)
 
-    async def post(self, test: str = "0123abcd") -> None:
+    async def post(self, test: str = TEST) -> None:
         """What the announcer does once the first event came."""
         posted = MessagePosted(key=f"selftest:{test}", channel=CHANNEL, ts="1.0", digest="x")
         await self.chronicle.append(Entry(event=posted))
 
-    async def end(self, test: str = "0123abcd") -> SelfTestFinished:
+    async def end(self, test: str = TEST) -> SelfTestFinished:
         found = await outcome(self.chronicle, test, within_s=30, look_s=0.01)
         assert found is not None
         assert found.finished is not None
@@ -116,9 +119,10 @@ class Desk:
 
 @asynccontextmanager
 async def sitting(journal: MemoryJournal | None = None, deadline_s: float = 60.0) -> AsyncIterator[Desk]:
-    chronicle = Chronicle(journal or MemoryJournal(), FLEET)
+    journal = journal or MemoryJournal()
+    chronicle = Chronicle(journal, FLEET)
     await chronicle.catch_up()
-    desk = Desk(chronicle=chronicle, shell=FakeShell.of(SITE), deadline_s=deadline_s)
+    desk = Desk(chronicle=chronicle, journal=journal, shell=FakeShell.of(SITE), deadline_s=deadline_s)
     try:
         yield desk
     finally:
@@ -138,13 +142,13 @@ async def until(condition: Callable[[], object]) -> None:
 async def test_each_director_is_asked_as_the_agents_own_account_and_every_stage_is_measured() -> None:
     async with sitting() as desk:
         assert await desk.begin()
-        await until(lambda: len(desk.chronicle.world.selftests.by_id["0123abcd"].heard) == 2)
+        await until(lambda: len(desk.chronicle.world.selftests.by_id[TEST].heard) == 2)
         await desk.post()
         finished = await desk.end()
         assert finished.failed == ()
         for name in ("sv1", "sv2"):
             assert stages(finished, name) == {Stage.COMMAND, Stage.READ, Stage.RECEIVED, Stage.JOURNALLED}
-            assert (PROGRAM, "emit", "--through-fifo", "TEST", "0123abcd") in desk.shell.hosts[name].ran
+            assert (PROGRAM, "emit", "--through-fifo", "TEST", TEST) in desk.shell.hosts[name].ran
         assert stages(finished, SLACK) == {Stage.POSTED}
         # An hour between the clocks shows in no number.
         assert all(0 <= ms < 60_000 for _, _, ms in finished.stages)
@@ -154,9 +158,9 @@ async def test_each_director_is_asked_as_the_agents_own_account_and_every_stage_
 async def test_the_message_is_waited_for() -> None:
     async with sitting() as desk:
         await desk.begin()
-        await until(lambda: len(desk.chronicle.world.selftests.by_id["0123abcd"].heard) == 2)
+        await until(lambda: len(desk.chronicle.world.selftests.by_id[TEST].heard) == 2)
         await asyncio.sleep(0.05)
-        assert desk.chronicle.world.selftests.by_id["0123abcd"].finished is None
+        assert desk.chronicle.world.selftests.by_id[TEST].finished is None
         await desk.post()
         assert (await desk.end()).failed == ()
 
@@ -165,7 +169,7 @@ async def test_an_event_that_does_not_come_is_lost_at_the_deadline_and_one_that_
     async with sitting(deadline_s=1) as desk:
         desk.delivers = {"sv2"}
         await desk.begin()
-        await until(lambda: desk.chronicle.world.selftests.by_id["0123abcd"].heard)
+        await until(lambda: desk.chronicle.world.selftests.by_id[TEST].heard)
         await desk.post()
         finished = await desk.end()
         [(name, why)] = finished.failed
@@ -173,7 +177,7 @@ async def test_an_event_that_does_not_come_is_lost_at_the_deadline_and_one_that_
         assert "written into the FIFO, and nothing came to the webhook within 1 s" in why
         assert "Its agent on sv1 was last heard 2 s ago" in why
         await desk.chronicle.append(*(Entry(event=event) for event in desk.late))
-        assert desk.chronicle.world.selftests.by_id["0123abcd"].heard == ("sv2", "sv1")
+        assert desk.chronicle.world.selftests.by_id[TEST].heard == ("sv2", "sv1")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +214,7 @@ async def test_a_director_that_cannot_be_reached_is_told_apart_from_one_that_los
     async with sitting() as desk:
         desk.shell.hosts["sv1"].refuses = Unreachable
         await desk.begin()
-        await until(lambda: desk.chronicle.world.selftests.by_id["0123abcd"].heard)
+        await until(lambda: desk.chronicle.world.selftests.by_id[TEST].heard)
         await desk.post()
         finished = await desk.end()
         assert finished.failed == (("sv1", "the command did not get there over SSH: as the test wishes"),)
@@ -221,7 +225,7 @@ async def test_a_command_whose_answer_was_lost_may_have_worked_and_is_waited_for
     async with sitting() as desk:
         desk.shell.hosts["sv1"].loses_answers = True
         await desk.begin()
-        await until(lambda: len(desk.chronicle.world.selftests.by_id["0123abcd"].heard) == 2)
+        await until(lambda: len(desk.chronicle.world.selftests.by_id[TEST].heard) == 2)
         await desk.post()
         finished = await desk.end()
         assert finished.failed == ()
@@ -232,7 +236,7 @@ async def test_a_director_that_hangs_ends_with_the_deadline() -> None:
     async with sitting(deadline_s=1) as desk:
         desk.shell.hosts["sv1"].hangs = True
         await desk.begin()
-        await until(lambda: desk.chronicle.world.selftests.by_id["0123abcd"].heard)
+        await until(lambda: desk.chronicle.world.selftests.by_id[TEST].heard)
         await desk.post()
         [(name, _)] = (await desk.end()).failed
         assert name == "sv1"
@@ -246,33 +250,54 @@ async def test_a_message_that_does_not_get_into_slack_is_a_failure() -> None:
         }
 
 
-async def test_one_test_of_a_cluster_at_a_time() -> None:
+async def test_one_test_of_a_cluster_at_a_time_and_a_redelivery_is_none() -> None:
     async with sitting() as desk:
-        assert await desk.begin("00000001")
-        assert not await desk.begin("00000002")
-        await desk.post("00000001")
-        await desk.end("00000001")
-        assert await desk.begin("00000003")
-        await desk.post("00000003")
-        await desk.end("00000003")
+        assert await desk.begin() == TEST
+        assert await desk.begin() is None
+        with pytest.raises(UnderWay):
+            await desk.begin("alice's next")
+        await desk.post()
+        await desk.end()
+        assert await desk.begin() is None
+        assert await desk.begin("alice's next") == NEXT
+        await desk.post(NEXT)
+        await desk.end(NEXT)
 
 
 async def test_the_clocks_own_test_posts_nothing_and_asks_slack_instead() -> None:
     async with sitting() as desk:
-        await desk.tester.round(SITE, "0123abcd")
-        finished = await desk.end()
+        await desk.tester.round(SITE)
+        [test] = desk.chronicle.world.selftests.by_id
+        finished = await desk.end(test)
         assert finished.failed == ()
         assert stages(finished, SLACK) == {Stage.ASKED}
-        assert desk.asked == [(CHANNEL, "selftest:0123abcd")]
-        assert not desk.chronicle.world.selftests.by_id["0123abcd"].worth_telling
+        assert desk.asked == [(CHANNEL, f"selftest:{test}")]
+        assert not desk.chronicle.world.selftests.by_id[test].worth_telling
+
+
+async def test_the_clocks_own_test_gives_way_to_somebodys() -> None:
+    async with sitting() as desk:
+        await desk.begin()
+        await desk.tester.round(SITE)
+        assert list(desk.chronicle.world.selftests.by_id) == [TEST]
+        await desk.post()
+        await desk.end()
+
+
+async def test_a_scheduled_test_that_cannot_be_recorded_is_left_out() -> None:
+    async with sitting() as desk:
+        desk.journal.fail = "the disk is full"
+        await desk.tester.round(SITE)
+        assert not desk.chronicle.world.selftests.by_id
 
 
 @pytest.mark.parametrize("error", [MessengerUnavailable("HTTP 503"), MessageRefused("not_in_channel")])
 async def test_the_clocks_own_test_fails_where_slack_would_take_no_message(error: Exception) -> None:
     async with sitting() as desk:
         desk.slack_error = error
-        await desk.tester.round(SITE, "0123abcd")
-        assert dict((await desk.end()).failed) == {SLACK: f"Slack would not take a message in {CHANNEL}: {error}"}
+        await desk.tester.round(SITE)
+        [test] = desk.chronicle.world.selftests.by_id
+        assert dict((await desk.end(test)).failed) == {SLACK: f"Slack would not take a message in {CHANNEL}: {error}"}
 
 
 async def test_the_clocks_own_test_leaves_out_what_an_incident_tells_and_a_muted_cluster() -> None:
@@ -280,44 +305,45 @@ async def test_the_clocks_own_test_leaves_out_what_an_incident_tells_and_a_muted
         lost = (answer("sv1", error="no answer"), answer("sv2", holds=True))
         taken = RollCallTaken(cluster="site", reason="test", asked_at=datetime.now(UTC), answers=lost)
         await desk.chronicle.append(Entry(event=taken))
-        await desk.tester.round(SITE, "0123abcd")
-        assert {who for who, _, _ in (await desk.end()).stages} == {"sv2", SLACK}
+        await desk.tester.round(SITE)
+        [test] = desk.chronicle.world.selftests.by_id
+        assert {who for who, _, _ in (await desk.end(test)).stages} == {"sv2", SLACK}
         until_then = datetime.now(UTC) + timedelta(hours=1)
         await desk.chronicle.append(
             Entry(event=MuteSet(cluster="site", subject="site", until=until_then, by=ALICE, maintenance=True))
         )
-        await desk.tester.round(SITE, "4567cdef")
-        assert "4567cdef" not in desk.chronicle.world.selftests.by_id
+        await desk.tester.round(SITE)
+        assert list(desk.chronicle.world.selftests.by_id) == [test]
 
 
 async def test_a_test_that_a_dead_bot_left_is_ended_by_the_next_one() -> None:
     journal = MemoryJournal()
     async with sitting(journal) as desk:
         await desk.begin()
-        await until(lambda: desk.chronicle.world.selftests.by_id["0123abcd"].heard)
+        await until(lambda: desk.chronicle.world.selftests.by_id[TEST].heard)
     async with sitting(journal) as desk:
         await desk.tester.bury()
         await desk.tester.bury()
         [(who, why)] = (await desk.end()).failed
         assert who == "the bot"
         assert "restarted meanwhile" in why
-        assert await desk.begin("4567cdef")
-        await desk.post("4567cdef")
-        await desk.end("4567cdef")
+        assert await desk.begin("alice's next")
+        await desk.post(NEXT)
+        await desk.end(NEXT)
 
 
 async def test_a_terminal_without_a_running_bot_waits_in_vain_and_not_for_ever() -> None:
     chronicle = Chronicle(MemoryJournal(), FLEET)
-    assert await begin(chronicle, SystemClock(), SITE, test="0123abcd", by=ALICE, channel=None)
-    assert await outcome(chronicle, "0123abcd", within_s=0.05, look_s=0.01) is None
+    assert await begin(chronicle, SystemClock(), SITE, request_id="alice's", by=ALICE, channel=None) == TEST
+    assert await outcome(chronicle, TEST, within_s=0.05, look_s=0.01) is None
 
 
 async def test_a_test_of_a_cluster_that_the_fleet_no_longer_has_is_passed_over() -> None:
     async with sitting() as desk:
-        gone = SelfTestStarted(cluster="gone", test="0123abcd", by=ALICE, channel=CHANNEL)
+        gone = SelfTestStarted(cluster="gone", test=TEST, by=ALICE, channel=CHANNEL)
         await desk.chronicle.append(Entry(event=gone))
         await until(lambda: not desk.errands.under_way)
-        assert desk.chronicle.world.selftests.by_id["0123abcd"].finished is None
+        assert desk.chronicle.world.selftests.by_id[TEST].finished is None
 
 
 async def test_the_whole_way_with_a_real_agent_a_real_webhook_and_the_stand_in(tmp_path: Path) -> None:
@@ -352,7 +378,7 @@ async def test_the_whole_way_with_a_real_agent_a_real_webhook_and_the_stand_in(t
             chronicle, messenger, SystemClock(), projection({"site": CHANNEL}, lambda _: None), again_s=0.05
         )
         running = asyncio.create_task(announcer.run())
-        await begin(chronicle, SystemClock(), SITE, test="0123abcd", by=ALICE, channel=CHANNEL)
+        await begin(chronicle, SystemClock(), SITE, request_id="alice's", by=ALICE, channel=CHANNEL)
         await slack.wait_for(lambda: "alert path is broken: sv2" in str(slack.messages(CHANNEL)), 60)
         [message] = slack.messages(CHANNEL)
         shown = str(message["blocks"])
