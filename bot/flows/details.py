@@ -56,10 +56,10 @@ SYSCTLS = Question(argv=sysctl.read(SETTINGS))
 CLOCK = Question(argv=date.show_now())
 
 
-def questions(cluster: Cluster) -> tuple[Question, ...]:
-    """What to ask a director of *cluster*, the quickest first. Only the SNAT rule needs root, and only it is slow."""
-    snat = (_rules(cluster.snat.vaddr),) if cluster.snat else ()
-    return (CLOCK, SYSCTLS, PROCESSES, *snat)
+def questions(cluster: Cluster, *, snat: bool = True) -> tuple[Question, ...]:
+    """What to ask a director of *cluster*; with *snat*, its SNAT rule too, where the fleet asks for one."""
+    rules = (_rules(cluster.snat.vaddr),) if snat and cluster.snat else ()
+    return (CLOCK, SYSCTLS, PROCESSES, *rules)
 
 
 def _rules(virtual: Network) -> Question:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -12,16 +13,13 @@ from bot.domain.events import RollCallAnswer, RollCallTaken
 from bot.domain.fleet import Cluster, Director, Forwarding
 from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of, key_of, strangers_of
 from bot.domain.plans import View
-from bot.flows.details import Details, Question, Reply, details_of, questions
+from bot.flows.details import Question, Reply, details_of, questions
 from bot.flows.ports import AuthenticationRefused, Clock, HostKeyRefused, OutcomeUnknown, RemoteShell, ShellError
 from bot.lvs import iproute, ipvsadm, systemd
 from bot.lvs.errors import Unreadable
 from bot.lvs.ipvsadm.argv import endpoint
 
 T = TypeVar("T")
-
-LATE_S = 1.0
-"""Seconds that the closer look is waited for once the rest is there, at least; otherwise twice what the rest took."""
 
 log = structlog.get_logger(__name__)
 
@@ -155,51 +153,46 @@ async def take_roll_call(
 async def ask_director(
     shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director, *, thorough: bool = True
 ) -> RollCallAnswer:
-    """One director's answer to a roll call, with its processes, NAT path, boot and clock where it is *thorough*.
+    """One director's answer to a roll call; a *thorough* one has what :func:`look_closer` finds, and takes longer.
 
     One that does not answer in time is asked again, over a new connection and with twice the patience: being slow
     once is not being lost. One that refuses the bot is not: it would say the same. Never raises for what it does.
     """
-    for deadline in (shell.patience, 2 * shell.patience):
-        observed, details = await _ask(shell, clock, cluster, director, deadline, thorough)
-        if observed.reachable or observed.refused:
-            break
+    answer = answer_of(await _observe_patiently(shell, director), cluster)
+    return await look_closer(shell, clock, cluster, director, answer) if thorough else answer
+
+
+async def look_closer(
+    shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director, answer: RollCallAnswer, *, snat: bool = True
+) -> RollCallAnswer:
+    """*answer* with the processes, NAT path, boot and clock of *director*; without *snat*, no word on the SNAT rule.
+
+    It is a step of its own because an answer must not wait for it: a director whose one processor is busy takes as
+    long again. The rule alone takes half of that, as it takes root. What fails or comes too late leaves its field
+    None. Never raises for what the director does.
+    """
+    if not answer.answered:
+        return answer
+    asked = questions(cluster, snat=snat)
+    replies = await asyncio.gather(*(_reply(shell, clock, director, question) for question in asked))
+    main_pid = answer.keepalived.main_pid if answer.keepalived else 0
+    details = details_of(cluster, dict(zip(asked, replies, strict=True)), main_pid)
     if details.remarks:
         log.debug("not all of it was read", director=director.name, why=details.remarks)
-    return answer_of(observed, cluster, details)
+    return replace(
+        answer,
+        processes=details.processes,
+        nat=details.nat,
+        boot=details.boot,
+        clock_behind_s=details.clock_behind_s,
+    )
 
 
-async def _ask(
-    shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director, deadline: float, thorough: bool
-) -> tuple[Observed, Details]:
-    if not thorough:
-        return await observe(shell, director, deadline=deadline), Details()
-    started = asyncio.get_running_loop().time()
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(observe(shell, director, deadline=deadline))
-        # Its commands are on their way before those of the closer look: a slow director answers them first.
-        await asyncio.sleep(0)
-        # Theirs is a longer deadline: it would cost the connection, and how long they are waited for is settled below.
-        asked = {q: group.create_task(_reply(shell, clock, director, q, 2 * deadline)) for q in questions(cluster)}
-        observed = await first
-        took = asyncio.get_running_loop().time() - started
-        await asyncio.wait(asked.values(), timeout=max(LATE_S, 2 * took) if observed.reachable else 0)
-        for task in asked.values():
-            task.cancel()
-    late = "`{}`: the other answers were there, this one was not waited for"
-    replies = {
-        question: late.format(" ".join(question.argv)) if task.cancelled() else task.result()
-        for question, task in asked.items()
-    }
-    return observed, details_of(cluster, replies, observed.keepalived.main_pid if observed.keepalived else 0)
-
-
-async def _reply(
-    shell: RemoteShell, clock: Clock, director: Director, question: Question, deadline: float
-) -> Reply | str:
+async def _reply(shell: RemoteShell, clock: Clock, director: Director, question: Question) -> Reply | str:
     """The answer to *question*, or why there is none."""
     try:
-        result = await shell.run(director, question.argv, sudo=question.sudo, deadline=deadline)
+        # Patiently: a deadline that passes costs the connection, and the next answer would have to wait for a new one.
+        result = await shell.run(director, question.argv, sudo=question.sudo, deadline=2 * shell.patience)
     except ShellError as error:
         return f"`{' '.join(question.argv)}`: {_reason(error)}"
     return Reply(result=result, at=clock.now()) if question.answered_by(result) else str(CommandFailed(result))
@@ -210,9 +203,8 @@ async def _observe_patiently(shell: RemoteShell, director: Director) -> Observed
     return observed if observed.reachable or observed.refused else await observe(shell, director)
 
 
-def answer_of(observed: Observed, cluster: Cluster, details: Details | None = None) -> RollCallAnswer:
-    """What is worth keeping of *observed* and of the *details*."""
-    details = details or Details()
+def answer_of(observed: Observed, cluster: Cluster) -> RollCallAnswer:
+    """What is worth keeping of *observed*."""
     table = observed.table
     return RollCallAnswer(
         director=observed.director,
@@ -223,10 +215,6 @@ def answer_of(observed: Observed, cluster: Cluster, details: Details | None = No
         weights=None if table is None else _weights(table, cluster),
         services=None if table is None else _services(table, cluster),
         strangers=() if table is None else _strangers(table, cluster),
-        processes=details.processes,
-        nat=details.nat,
-        boot=details.boot,
-        clock_behind_s=details.clock_behind_s,
     )
 
 

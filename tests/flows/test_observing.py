@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -12,8 +13,8 @@ import pytest
 
 from bot.domain.events import NatPath, ProcessRole, RollCallAnswer
 from bot.domain.fleet import Director, Snat
-from bot.domain.observed import UnitActive
-from bot.flows.observing import ask_director, take_roll_call
+from bot.domain.observed import CommandResult, UnitActive
+from bot.flows.observing import ask_director, look_closer, take_roll_call
 from bot.flows.ports import AuthenticationRefused, HostKeyRefused, ShellError, Unreachable
 from bot.settings import load_fleet
 from tests.fakes.shell import FakeDestination, FakeHost, FakeShell, Reply
@@ -85,12 +86,26 @@ async def test_without_the_closer_look_nothing_more_is_run(shell: FakeShell) -> 
     answer = await ask(shell, thorough=False)
     assert answer.holds == ("10.100.5.11",)
     assert (answer.processes, answer.nat, answer.boot, answer.clock_behind_s) == (None, None, None, None)
+    assert not {argv[0] for argv in shell.hosts["sv1"].ran} & set(EXTRAS)
     assert {argv[0] for argv in shell.hosts["sv1"].ran} == {"ip", "systemctl", "ipvsadm"}
 
 
-async def test_the_three_questions_that_decide_are_put_first(shell: FakeShell) -> None:
+async def test_the_closer_look_begins_when_the_answer_is_there(shell: FakeShell) -> None:
     await ask(shell)
     assert [argv[0] for argv in shell.hosts["sv1"].ran[:3]] == ["ip", "systemctl", "ipvsadm"]
+
+
+async def test_the_closer_look_can_follow_an_answer_that_was_used_already(shell: FakeShell) -> None:
+    answer = await ask(shell, thorough=False)
+    shell.hosts["sv1"].ran.clear()
+    assert await look_closer(shell, Clock(), SITE, SV1, answer) == await ask(shell)
+    assert shell.hosts["sv1"].ran[0][0] in EXTRAS
+
+
+async def test_without_the_snat_rule_the_closer_look_needs_no_root(shell: FakeShell) -> None:
+    found = await look_closer(shell, Clock(), SITE, SV1, await ask(shell, thorough=False), snat=False)
+    assert found.nat == NatPath(ip_forward=True, conntrack=True)
+    assert "iptables" not in {argv[0] for argv in shell.hosts["sv1"].ran}
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
@@ -186,13 +201,6 @@ async def test_a_part_of_the_closer_look_that_fails_costs_only_itself(
     assert answer == replace(whole, **lost[program])  # type: ignore[arg-type]
 
 
-async def test_a_part_that_hangs_is_not_waited_for_as_long_as_the_director_is(shell: FakeShell) -> None:
-    shell.patience = 3600.0
-    shell.programs["iptables"] = hangs
-    answer = await ask(shell)
-    assert answer.nat == NatPath(ip_forward=True, conntrack=True)
-
-
 async def test_without_any_of_nats_parts_there_is_nothing_to_say_of_it(shell: FakeShell) -> None:
     del shell.programs["/sbin/sysctl"], shell.programs["iptables"]
     assert (await ask(shell)).nat is None
@@ -210,6 +218,21 @@ async def test_a_host_that_does_not_let_the_bot_in_is_told_from_one_that_is_not_
     shell.hosts["sv1"].refuses = error
     answer = await ask(shell)
     assert (answer.answered, answer.refused, answer.error) == (False, refused, "as the test wishes")
+
+
+async def test_one_that_refuses_the_bot_is_not_asked_again(shell: FakeShell) -> None:
+    class Counting(FakeShell):
+        calls = 0
+
+        async def run(
+            self, director: Director, argv: Sequence[str], *, deadline: float = 10.0, sudo: bool = False
+        ) -> CommandResult:
+            self.calls += 1
+            raise HostKeyRefused(director.name, argv, "another key")
+
+    counting = Counting(shell.hosts)
+    assert (await ask(counting)).error == "another key"
+    assert counting.calls == 3
 
 
 async def test_one_that_is_slow_once_is_asked_again(shell: FakeShell) -> None:
@@ -232,3 +255,4 @@ async def test_one_that_stays_silent_has_no_answer(shell: FakeShell) -> None:
     answer = await ask(shell)
     assert (answer.answered, answer.refused, answer.error) == (False, False, "no answer within 0.02 s")
     assert (answer.processes, answer.nat, answer.boot, answer.clock_behind_s) == (None, None, None, None)
+    assert not {argv[0] for argv in shell.hosts["sv1"].ran} & set(EXTRAS)
