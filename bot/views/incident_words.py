@@ -66,7 +66,7 @@ def _open(incident: Incident) -> str:
     special = _OPEN.get(kind)
     if special is not None:
         return special(incident)
-    found = incident.evidence[0] if incident.evidence else f"{about}: {kind.value}"
+    found = next((e for e in incident.evidence if e.strip()), f"{about}: {kind.value}")
     return found[:1].upper() + found[1:] if found.startswith(("the ", "no ")) else found
 
 
