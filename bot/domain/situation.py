@@ -267,7 +267,9 @@ TAKEN_AGAIN = timedelta(seconds=2)
 
 def _taken_again(state: Situation, event: VrrpStateChanged, claim: Claim) -> bool:
     """Whether the director gave the address up and took it back with nobody else having had it in between."""
-    if [s.state for s in claim.before[-2:]] != [VrrpState.MASTER, VrrpState.BACKUP]:
+    if not claim.before or claim.before[-1].state is not VrrpState.BACKUP:
+        return False
+    if state.masters.get(event.instance) != event.director:
         return False
     gave_up = claim.before[-1]
     others = (c for (director, i), c in state.claims.items() if i == event.instance and director != event.director)

@@ -210,7 +210,11 @@ class _Work:
                     stage = Stage.LAST_WORD
                 late = (self._at - said).total_seconds()
                 heard = f" (heard {late:.0f} s later)" if late > 10 else ""
-                self._put(incident, f"{event.director} says {event.state.value}{heard}", at=said, stage=stage)
+                words = f"{event.director} says {event.state.value}"
+                mine = [n.text for n in incident.timeline if n.text.startswith(f"{event.director} says ")]
+                # keepalived repeats itself: a remark for each advertisement that waited, the states at each start.
+                if not mine or not mine[-1].startswith(words):
+                    self._put(incident, words + heard, at=said, stage=stage)
 
     def _measured(self, outage: OutageMeasured) -> None:
         """Probes measured an outage of a VIP: it belongs to the incident around it, or to one that is yet to open."""
@@ -294,15 +298,20 @@ class _Work:
             return
         at = self._said_at(new, self._cluster.vrrp_instance(role.subject))
         self._put(
-            replace(incident, returned_at=self._at, new_master=new), f"{new} is MASTER again (before: {old})", at=at
+            replace(incident, returned_at=self._at, new_master=new, holders=()),
+            f"{new} is MASTER again (before: {old})",
+            at=at,
         )
 
     def _away(self, incident: Incident) -> bool:
         """Whether the director that lost the address has not come back to its role yet."""
         old, instance = incident.old_master, self._cluster.vrrp_instance(incident.instance or "")
-        if old is None or not incident.settled:
-            return incident.returned_at is None
-        if incident.returned_at is not None or incident.cause is Cause.PREEMPTED:
+        if old is None or (not incident.settled and incident.returned_at is None):
+            return True
+        if incident.returned_at is not None:
+            # It says so: a look has to show it. Clients may find its table empty for a moment after its return.
+            return incident.holders != (incident.new_master,)
+        if incident.cause is Cause.PREEMPTED:
             return False
         found = self._situation.answers.get(old)
         claim = self._situation.claims.get((old, instance.name))
@@ -331,9 +340,10 @@ class _Work:
         in_time = incident.moved_at is None or event.asked_at >= incident.moved_at or incident.moved_at == self._at
         if Matter.CONTEST in {t.matter for t in incident.troubles} and len(holders) > 1:
             incident = self._put(replace(incident, holders=holders))
-        elif in_time and holders == (incident.new_master,) != incident.holders and incident.returned_at is None:
+        elif in_time and holders == (incident.new_master,) != incident.holders and _asked_since(event, incident):
             text = f"roll call: {incident.new_master} holds the address"
-            incident = self._put(replace(incident, holders=holders), text, stage=Stage.VIP_SEEN)
+            stage = Stage.VIP_SEEN if incident.returned_at is None else None
+            incident = self._put(replace(incident, holders=holders), text, stage=stage)
         if in_time and incident.old_master is not None:
             cause = cause_of(incident, instance, self._situation, self._mutes, event.waiting)
             if cause is not incident.cause:
@@ -602,6 +612,11 @@ class _Work:
         incident = named(incident, self._cluster)
         self._by_id[incident.id] = incident
         return incident
+
+
+def _asked_since(event: RollCallTaken, incident: Incident) -> bool:
+    """Whether the directors were asked after the MASTER came back, where it did."""
+    return incident.returned_at is None or event.asked_at >= incident.returned_at
 
 
 def _minor(incident: Incident) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.domain.fleet import Cluster
-from bot.domain.incidents.story import Cause, Incident, Kind
+from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.troubles import Matter, Trouble
 
 # An incident is called by the first of these that belongs to it: causes before effects, the worse before the less bad.
@@ -32,6 +32,8 @@ PRECEDENCE = (
     Matter.STREAM,
     Matter.SENSE,
 )
+# What a restart puts right: it is the story then, and not the short move that the restart makes.
+CURED = frozenset({Matter.PROCESS, Matter.TABLE, Matter.CHECKER, Matter.NAT})
 KINDS = {
     Matter.CONTEST: Kind.SPLIT_BRAIN,
     Matter.ROLE: Kind.FAILOVER,
@@ -64,7 +66,14 @@ BURST = timedelta(seconds=10)  # real servers that fall within this are one stor
 
 def primary(incident: Incident) -> Trouble | None:
     """The trouble that *incident* is called by; None for one that has none yet."""
-    return min(incident.seen, key=lambda t: (PRECEDENCE.index(t.matter), t), default=None)
+    return min(incident.seen, key=lambda t: (_rank(t.matter, incident), t), default=None)
+
+
+def _rank(matter: Matter, incident: Incident) -> float:
+    """Where *matter* stands among the causes. A move that somebody meant is the cure of what was wrong before."""
+    if incident.cause in PLANNED and matter in CURED:
+        return PRECEDENCE.index(Matter.ROLE) - 0.5
+    return PRECEDENCE.index(matter)
 
 
 def named(incident: Incident, cluster: Cluster) -> Incident:

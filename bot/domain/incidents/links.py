@@ -40,7 +40,11 @@ def links(trouble: Trouble, situation: Situation, cluster: Cluster) -> Links:
             # All of them at once: it is not the agents that are broken, it is the way to the bot.
             explains, needs = {f"agent:{about}", "webhook"}, {f"host:{about}", "webhook"}
         case Matter.DIFFERENCE:
-            explains, needs = set(), {f"service:{about}", *(f"{of}:{trouble.of}" for of in NEEDS[trouble.matter])}
+            # What is missing from several services of one director is missing for one reason.
+            explains = {f"difference:{trouble.of}"}
+            needs = {f"service:{about}", *(f"{of}:{trouble.of}" for of in NEEDS[trouble.matter])}
+        case Matter.WEIGHT:
+            explains = needs = {f"weight:{trouble.of}"}
         case _:
             own = EXPLAINS.get(trouble.matter)
             explains = {f"{own}:{about}"} if own else set()
@@ -68,7 +72,7 @@ NEEDS = {
     Matter.BLIND: ("host",),
     Matter.AGENT: ("host",),
     Matter.STREAM: ("host", "unit", "agent", "blind"),
-    Matter.DIFFERENCE: ("host", "unit", "table", "checker"),
+    Matter.DIFFERENCE: ("host", "unit", "table", "checker", "difference"),
 }
 
 
