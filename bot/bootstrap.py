@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from bot.entrypoints.webhook import DirectorAccess, Heartbeat, WebhookSettings, 
 from bot.flows.alerting import Heartbeats, RollCaller, watch_silence
 from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
+from bot.flows.doctor import Doctor
 from bot.flows.errands import Errands
 from bot.flows.hands import Hands
 from bot.flows.operating import Operator
@@ -114,6 +115,10 @@ class Parts:
         """How people ask for a self-test in this process."""
         channels = self.settings.slack.channels
         return SelfTestRequests(self.chronicle, self.clock, self.roles, channels=channels)
+
+    def doctor(self, **more: Any) -> Doctor:
+        """The one who examines the directors in this process."""
+        return Doctor(self.chronicle, self.shell, self.clock, heartbeat_s=self.settings.intervals.heartbeat_s, **more)
 
     async def roles(self) -> Roles:
         """Who may do what, with the members of user groups looked up at most once a minute."""
@@ -204,6 +209,7 @@ class Bot:
             self._operator,
             parts.hands(),
             parts.self_test_requests(),
+            parts.doctor(heard=self._last_heard),
             parts.messenger,
             parts.shell,
             clock,
@@ -245,6 +251,9 @@ class Bot:
             max_age=settings.webhook.max_age_s,
             max_body=settings.webhook.max_body,
         )
+
+    def _last_heard(self) -> dict[str, datetime | None]:
+        return {director: self._heartbeats.heard.get(director) for director in self._heartbeats.expected}
 
     def _counted(self) -> None:
         self._announcer.wake()

@@ -219,6 +219,24 @@ def test(
     _terminal(config, _command(Verb.TEST, what, cluster), lambda t, c: t.test(c))
 
 
+@lvs.command()
+def doctor(
+    name: Annotated[
+        str | None, typer.Argument(help="A cluster, director, instance, service or real server; all if left out.")
+    ] = None,
+    config: Config = DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Examine the directors and say what to do next; nothing is changed. Exits 1 when something is bad."""
+    _terminal(config, _command(Verb.DOCTOR, name), lambda t, c: t.examine(c.name, as_json=as_json))
+
+
+@lvs.command()
+def export(number: Number, config: Config = DEFAULT) -> None:
+    """Print the draft of a post-mortem for an incident that is over, in Markdown."""
+    _terminal(config, _command(Verb.EXPORT, number), lambda t, c: t.export(c))
+
+
 def _record(config: Path, command: Command) -> None:
     _terminal(config, command, lambda t, c: t.record(c))
 
@@ -255,6 +273,7 @@ def _terminal(config: Path, command: Command, work: Callable[..., Awaitable[int]
                 parts.operator(),
                 parts.hands(),
                 parts.self_test_requests(),
+                parts.doctor(),
                 parts.shell,
                 parts.clock,
                 Console(),

@@ -28,11 +28,13 @@ class Verb(StrEnum):
     INCIDENTS = "incidents"
     INCIDENT = "incident"
     ACK = "ack"
+    EXPORT = "export"
     MUTE = "mute"
     UNMUTE = "unmute"
     MUTES = "mutes"
     MAINTENANCE = "maintenance"
     TEST = "test"
+    DOCTOR = "doctor"
 
 
 class Effect(StrEnum):
@@ -146,6 +148,18 @@ GRAMMAR: tuple[Grammar, ...] = (
         effect=Effect.RECORDS,
     ),
     Grammar(
+        verb=Verb.DOCTOR,
+        summary="examine the directors and say what to do next",
+        explanation=(
+            "Takes a roll call and judges everything that is known: can each director be reached, its clock, "
+            "keepalived and its processes, who holds the VIP, the IPVS table and its weights, the NAT path, the agent "
+            "and the probes. Whatever is not well comes with the next step. It changes nothing. A name (cluster, "
+            "director, instance, service or real server) narrows it down."
+        ),
+        example="doctor sv1",
+        places=(NAME,),
+    ),
+    Grammar(
         verb=Verb.MUTE,
         summary="say nothing about something for a while",
         explanation=(
@@ -181,6 +195,17 @@ GRAMMAR: tuple[Grammar, ...] = (
         summary="what is muted or in maintenance, by whom and until when",
         explanation="Lists every mute and every maintenance that holds now, those that end first coming first.",
         example="mutes",
+    ),
+    Grammar(
+        verb=Verb.EXPORT,
+        summary="the draft of a post-mortem for an incident that is over",
+        explanation=(
+            "Writes what is known of an incident that is over as a Markdown file into the incident's thread: impact, "
+            "timeline, who acted, the cause as far as it is known, and empty headings for what only people know."
+        ),
+        example="export 42",
+        places=(INCIDENT,),
+        effect=Effect.RECORDS,
     ),
     Grammar(
         verb=Verb.DRAIN,

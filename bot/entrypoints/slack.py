@@ -17,6 +17,7 @@ from bot.entrypoints.slack_answers import (
     ack_with,
     answer_message,
     apology,
+    hand_over,
     plain,
     pressed,
     request_id,
@@ -25,12 +26,14 @@ from bot.entrypoints.slack_answers import (
 )
 from bot.entrypoints.slack_buttons import IncidentButtons
 from bot.flows.chronicle import Chronicle
+from bot.flows.doctor import Doctor
 from bot.flows.errands import Errands
-from bot.flows.hands import A_DAY, Hands
+from bot.flows.hands import A_DAY, Draft, Hands
 from bot.flows.operating import Answer, Operator, Request
 from bot.flows.ports import Clock, Messenger, RemoteShell
 from bot.flows.selftest_requests import SelfTestRequests
 from bot.flows.status import gather_status
+from bot.views.doctor import doctor_message
 from bot.views.help import help_message, misspelt_message
 from bot.views.incident_list import incident_list_message, incident_story_message
 from bot.views.message import SlackMessage
@@ -54,6 +57,7 @@ class SlackListeners:
         operator: Operator,
         hands: Hands,
         tests: SelfTestRequests,
+        doctor: Doctor,
         messenger: Messenger,
         shell: RemoteShell,
         clock: Clock,
@@ -66,12 +70,14 @@ class SlackListeners:
         self._operator = operator
         self._hands = hands
         self._tests = tests
+        self._doctor = doctor
+        self._messenger = messenger
         self._shell = shell
         self._clock = clock
         self._errands = errands
         self._command = command
         self._channels = channels
-        self._buttons = IncidentButtons(chronicle, hands, messenger, shell, clock, errands, command=command)
+        self._buttons = IncidentButtons(chronicle, hands, doctor, messenger, shell, clock, errands, command=command)
 
     def register(self, app: AsyncApp) -> None:
         """Make *app* call these listeners."""
@@ -94,6 +100,8 @@ class SlackListeners:
         match found.verb:
             case Verb.STATUS:
                 work = self._status(found, respond)
+            case Verb.DOCTOR:
+                work = self._examine(found, respond)
             case Verb.DRAIN | Verb.RESTORE:
                 work = self._change(found, actor, respond, body)
             case Verb.TEST:
@@ -138,6 +146,14 @@ class SlackListeners:
         for status in found:
             await say(respond, status_message(status), in_channel=True)
 
+    async def _examine(self, command: Command, respond: AsyncRespond) -> None:
+        found = await self._patiently(self._doctor.examine(command.name), respond)
+        if isinstance(found, NotFound):
+            await say(respond, unknown_message(found, self._command, command.verb))
+            return
+        for examination in found:
+            await say(respond, doctor_message(examination), in_channel=True)
+
     async def _patiently(self, asking: Awaitable[T], respond: AsyncRespond) -> T:
         """What *asking* every director brings; who waits for long is told what for."""
         work = asyncio.ensure_future(asking)
@@ -157,6 +173,11 @@ class SlackListeners:
                 await say(respond, answer_message(shown, self._command))
             else:
                 await say(respond, incident_story_message(shown, self._clock.now()))
+            return
+        if command.verb is Verb.EXPORT:
+            draft = await self._hands.export(request)
+            channel = self._channels.get(draft.incident.cluster, body["channel_id"]) if isinstance(draft, Draft) else ""
+            await hand_over(draft, self._hands, self._messenger, respond, channel=channel, command=self._command)
             return
         done = await (self._hands.unmute(request) if command.verb is Verb.UNMUTE else self._hands.mute(request))
         if isinstance(done, Answer):

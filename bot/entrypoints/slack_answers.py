@@ -10,8 +10,9 @@ from slack_bolt.async_app import AsyncAck, AsyncRespond
 
 from bot.domain.events import Actor, Via
 from bot.domain.fleet import NotFound
+from bot.flows.hands import Draft, Hands
 from bot.flows.operating import Answer
-from bot.flows.ports import MessengerUnavailable
+from bot.flows.ports import MessageRefused, Messenger, MessengerUnavailable
 from bot.views.blocks import section
 from bot.views.message import SlackMessage
 from bot.views.words import code, escape
@@ -77,3 +78,31 @@ async def say(respond: AsyncRespond, message: SlackMessage, *, in_channel: bool 
         raise MessengerUnavailable(f"response URL: {type(error).__name__} {error}") from error
     if answer.status_code != 200:
         raise MessengerUnavailable(f"response URL: HTTP {answer.status_code} {answer.body[:100]}")
+
+
+async def hand_over(
+    draft: Draft | Answer | None,
+    hands: Hands,
+    messenger: Messenger,
+    respond: AsyncRespond,
+    *,
+    channel: str,
+    command: str,
+) -> None:
+    """Put *draft* into its incident's thread, or into *channel* where it has none. Raises MessengerUnavailable."""
+    if draft is None:
+        return
+    if isinstance(draft, Answer):
+        await say(respond, answer_message(draft, command))
+        return
+    place = hands.place(draft.incident)
+    where, thread = (place.channel, place.ts) if place else (channel, None)
+    try:
+        await messenger.upload(where, thread, draft.file_name, draft.title, draft.content)
+    except MessageRefused as error:
+        why = (
+            f"Slack refused the file ({error}). The app needs the scope `files:write`, as config/manifest.yaml has it."
+        )
+        await say(respond, plain(f":warning: {escape(why)}"))
+        return
+    await say(respond, plain(f"The draft stands in {'the thread of the incident' if place else 'the channel'}."))

@@ -12,14 +12,16 @@ from bot.domain.commands import Command, Verb
 from bot.domain.events import Actor
 from bot.domain.fleet import NotFound
 from bot.domain.incidents import Incident
-from bot.entrypoints.slack_answers import answer_message, apology, plain, pressed, request_id, say
+from bot.entrypoints.slack_answers import answer_message, apology, hand_over, plain, pressed, request_id, say
 from bot.flows.chronicle import Chronicle
+from bot.flows.doctor import Doctor
 from bot.flows.errands import Errands
 from bot.flows.hands import MUTED_BY_BUTTON, Hands
 from bot.flows.operating import Answer, Request
 from bot.flows.ports import Clock, Messenger, RemoteShell
 from bot.flows.status import gather_status
 from bot.views import incident_actions as buttons
+from bot.views.doctor import doctor_message
 from bot.views.incident_list import Shown, incident_story_message
 from bot.views.message import SlackMessage
 from bot.views.mutes import mute_set_message
@@ -33,6 +35,7 @@ class Press:
     shown: Shown
     by: Actor
     request_id: str
+    channel: str
     only_theirs: bool
     respond: AsyncRespond
 
@@ -54,6 +57,7 @@ class IncidentButtons:
         self,
         chronicle: Chronicle,
         hands: Hands,
+        doctor: Doctor,
         messenger: Messenger,
         shell: RemoteShell,
         clock: Clock,
@@ -63,6 +67,7 @@ class IncidentButtons:
     ) -> None:
         self._chronicle = chronicle
         self._hands = hands
+        self._doctor = doctor
         self._messenger = messenger
         self._shell = shell
         self._clock = clock
@@ -72,7 +77,9 @@ class IncidentButtons:
             buttons.ACKNOWLEDGE: self._acknowledge,
             buttons.MUTE: self._mute,
             buttons.STATUS: self._status,
+            buttons.DOCTOR: self._examine,
             buttons.TIMELINE: self._timeline,
+            buttons.EXPORT: self._export,
         }
 
     def register(self, app: AsyncApp) -> None:
@@ -94,6 +101,7 @@ class IncidentButtons:
             shown=shown,
             by=actor,
             request_id=request_id(body),
+            channel=str(body.get("container", {}).get("channel_id") or body.get("channel", {}).get("id", "")),
             only_theirs=bool(body.get("container", {}).get("is_ephemeral")),
             respond=respond,
         )
@@ -127,6 +135,19 @@ class IncidentButtons:
         assert not isinstance(found, NotFound)
         for status in found:
             await self._tell(press, status_message(status))
+
+    async def _examine(self, press: Press) -> None:
+        found = await self._doctor.examine(f"{press.incident.cluster}/{press.incident.subject}")
+        if isinstance(found, NotFound):
+            found = await self._doctor.examine(press.incident.cluster)
+        assert not isinstance(found, NotFound)
+        for examination in found:
+            await self._tell(press, doctor_message(examination))
+
+    async def _export(self, press: Press) -> None:
+        draft = await self._hands.export(press.request(Verb.EXPORT))
+        channel, command = press.channel, self._command
+        await hand_over(draft, self._hands, self._messenger, press.respond, channel=channel, command=command)
 
     async def _tell(self, press: Press, message: SlackMessage) -> None:
         """Say it in the incident's thread, where everybody who follows it sees it; in the channel if it has none."""

@@ -15,15 +15,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from bot.domain.commands import Command, Verb
+from bot.domain.doctor import Judgement
 from bot.domain.events import Actor, OperationCancelled, Verdict, Via
 from bot.domain.fleet import NotFound
 from bot.domain.operations import Operation, Phase
 from bot.flows.chronicle import Chronicle
+from bot.flows.doctor import Doctor
 from bot.flows.hands import A_DAY, Hands
 from bot.flows.operating import Answer, Operator, Request
 from bot.flows.ports import Clock, Entry, RemoteShell
 from bot.flows.selftest_requests import Begun, SelfTestRequests, outcome
 from bot.flows.status import gather_status
+from bot.views.doctor import doctor_json, doctor_lines
 from bot.views.incident_list import (
     incident_json,
     incident_list_json,
@@ -59,6 +62,7 @@ class Terminal:
         operator: Operator,
         hands: Hands,
         tests: SelfTestRequests,
+        doctor: Doctor,
         shell: RemoteShell,
         clock: Clock,
         out: Console,
@@ -70,6 +74,7 @@ class Terminal:
         self._operator = operator
         self._hands = hands
         self._tests = tests
+        self._doctor = doctor
         self._shell = shell
         self._clock = clock
         self._out = out
@@ -136,6 +141,29 @@ class Terminal:
             self._print_json(mutes_json(mutes))
         else:
             self._print(mutes_lines(mutes, self._clock.now()))
+        return DONE
+
+    async def examine(self, name: str | None, *, as_json: bool) -> int:
+        """Look at every director twice and say what is not well; exits 1 when something is bad."""
+        names = listed(d.name for c in self._chronicle.fleet.clusters for d in c.directors)
+        with self._err.status(f"examining {escape(names)} …"):
+            found = await self._doctor.examine(name)
+        if isinstance(found, NotFound):
+            self._say_unknown(found)
+            return BAD_INPUT
+        if as_json:
+            self._print_json([doctor_json(examination) for examination in found])
+        else:
+            self._print(line for examination in found for line in doctor_lines(examination))
+        return REFUSED if any(e.worst is Judgement.BAD for e in found) else DONE
+
+    async def export(self, command: Command) -> int:
+        """Print the draft of a post-mortem."""
+        draft = await self._hands.export(Request(command=command, by=me(), request_id=f"terminal:{uuid.uuid4()}"))
+        assert draft is not None, "a request id of our own is never known already"
+        if isinstance(draft, Answer):
+            return self._decline(draft)
+        self._print(draft.content.splitlines())
         return DONE
 
     async def record(self, command: Command) -> int:

@@ -1,4 +1,4 @@
-"""What people can do about incidents: look at them, acknowledge, mute, announce maintenance."""
+"""What people can do about incidents: look at them, acknowledge, mute, announce maintenance, export."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.domain.commands import Command, Verb
-from bot.domain.events import IncidentAcknowledged, MuteCleared, MuteSet, OperationDenied
+from bot.domain.deeds import deeds_of
+from bot.domain.events import IncidentAcknowledged, IncidentExported, MuteCleared, MuteSet, OperationDenied
 from bot.domain.fleet import Cluster, Found, NotFound
 from bot.domain.incidents import Incident
 from bot.domain.mutes import Mute
@@ -15,8 +16,10 @@ from bot.domain.policy import Denied, Roles, decide
 from bot.flows.chronicle import Chronicle
 from bot.flows.operating import Answer, Request
 from bot.flows.ports import Clock, Entry, MessageRef
+from bot.views.incident import headline
 from bot.views.incident_actions import reference
 from bot.views.incident_list import Shown
+from bot.views.postmortem import file_name, postmortem
 from bot.views.words import clock, listed
 
 A_DAY = "24h"
@@ -29,6 +32,16 @@ class MuteSaid:
 
     mute: Mute
     before: Mute | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A post-mortem to be written on, in Markdown."""
+
+    incident: Incident
+    file_name: str
+    title: str
+    content: str
 
 
 class Hands:
@@ -192,6 +205,35 @@ class Hands:
                 return Answer(text=text, instead=f"unmute {covering.cluster}", refused=False)
             return Answer(text=f"{found.thing.name} is not muted.", refused=False)
         return _unknown(found, command)
+
+    # --- exporting ------------------------------------------------------------------------------------------------
+
+    async def export(self, request: Request) -> Draft | Answer | None:
+        """The draft of a post-mortem, recorded as asked for. See :meth:`mute`."""
+        refused = await self._refused(request)
+        if refused:
+            return refused
+        assert request.command.name is not None
+        shown = self.incident(request.command.name)
+        if isinstance(shown, Answer):
+            return shown
+        incident = shown.incident
+        if incident.withdrawn:
+            return _over(incident)
+        if incident.open:
+            return Answer(text=f"Incident {incident.id} is not over yet: its post-mortem can wait until then.")
+        event = IncidentExported(cluster=incident.cluster, incident=incident.id, by=request.by)
+        (recorded,) = await self._chronicle.append(Entry(event=event, source_key=f"export:{request.request_id}"))
+        if recorded is None:
+            return None
+        world = self._chronicle.world
+        deeds = deeds_of(incident, world.operations, world.mutes)
+        return Draft(
+            incident=incident,
+            file_name=file_name(incident),
+            title=f"Post-mortem draft, incident {incident.id}: {headline(incident)}",
+            content=postmortem(incident, deeds, by=request.by, now=self._clock.now()),
+        )
 
     # --- refusing -------------------------------------------------------------------------------------------------
 

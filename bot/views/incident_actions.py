@@ -10,7 +10,9 @@ from bot.views.blocks import Block, actions, button
 ACKNOWLEDGE = "incident_acknowledge"
 MUTE = "incident_mute"
 STATUS = "incident_status"
+DOCTOR = "incident_doctor"
 TIMELINE = "incident_timeline"
+EXPORT = "incident_export"
 
 
 def incident_actions(incident: Incident, mute: Mute | None) -> Block | None:
@@ -28,7 +30,10 @@ def incident_actions(incident: Incident, mute: Mute | None) -> Block | None:
         if mute is None:
             found.append(button("Mute 1 h", action=MUTE, value=value))
         found.append(button("Status", action=STATUS, value=value))
+        found.append(button("Run doctor", action=DOCTOR, value=value))
     found.append(button("Timeline", action=TIMELINE, value=value))
+    if not incident.open:
+        found.append(button("Export", action=EXPORT, value=value))
     return actions(f"incident:{value}", found)
 
 

@@ -41,7 +41,7 @@ def test_nobody_is_an_operator_by_default() -> None:
     assert isinstance(decide(DRAIN, actor("U0ALICE"), empty), Denied)
 
 
-@pytest.mark.parametrize("verb", [Verb.ACK, Verb.MUTE, Verb.UNMUTE, Verb.MAINTENANCE])
+@pytest.mark.parametrize("verb", [Verb.ACK, Verb.MUTE, Verb.UNMUTE, Verb.MAINTENANCE, Verb.EXPORT])
 def test_what_is_written_down_needs_an_operator_and_no_confirmation(verb: Verb) -> None:
     command = Command(verb=verb, names=("web1",))
     assert decide(command, actor("U0ALICE"), ROLES) == Allowed()

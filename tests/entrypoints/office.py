@@ -16,6 +16,7 @@ from bot.entrypoints.slack import SlackListeners, make_app
 from bot.entrypoints.socket_mode import SocketMode
 from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
+from bot.flows.doctor import Doctor
 from bot.flows.errands import Errands
 from bot.flows.hands import Hands
 from bot.flows.operating import Operator
@@ -96,6 +97,7 @@ async def open_office() -> AsyncIterator[Office]:
             operator,
             Hands(chronicle, clock, roles),
             SelfTestRequests(chronicle, clock, roles, channels={"site": CHANNEL}),
+            Doctor(chronicle, shell, clock, between_looks_s=0),
             messenger,
             shell,
             clock,

@@ -1,0 +1,71 @@
+"""What forwarding by NAT needs of a director: two sysctls, the SNAT rule, and that it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.domain.doctor.finding import Finding, Judgement, Look, unread
+from bot.domain.events import RollCallAnswer
+from bot.domain.fleet import Forwarding
+
+
+def nat_path(look: Look, answer: RollCallAnswer) -> Iterator[Finding]:
+    """Whether packets can go to a real server and back through one director."""
+    if not any(s.forwarding is Forwarding.MASQUERADING for s in look.cluster.services):
+        return
+    name, nat = answer.director, answer.nat
+    yield _switch(name, "net.ipv4.ip_forward", None if nat is None else nat.ip_forward)
+    if look.cluster.snat is None:
+        return
+    yield _switch(name, "net.ipv4.vs.conntrack", None if nat is None else nat.conntrack)
+    rule = None if nat is None else nat.snat
+    if rule is None:
+        yield unread(name, "SNAT rule", f"Run `sudo -n iptables -t nat -nvL POSTROUTING` on {name}.")
+    elif not rule:
+        yield Finding(
+            about=name,
+            looked_at="SNAT rule",
+            judgement=Judgement.BAD,
+            found=f"the rule for {look.cluster.snat.vaddr} is missing: answers do not return through {name}",
+            then=f"`python -m bot render {name}` prints it: put it back with firewalld or iptables.",
+        )
+    else:
+        yield Finding(about=name, looked_at="SNAT rule", judgement=Judgement.OK, found="it is there")
+        yield from _counting(look, answer)
+
+
+def _switch(name: str, key: str, on: bool | None) -> Finding:
+    """A sysctl that has to be 1."""
+    if on is None:
+        return unread(name, key, f"Run `sysctl {key}` on {name}; vs.conntrack exists once ip_vs is loaded.")
+    if on:
+        return Finding(about=name, looked_at=key, judgement=Judgement.OK, found="1")
+    return Finding(
+        about=name,
+        looked_at=key,
+        judgement=Judgement.BAD,
+        found="0: clients get no answer through NAT",
+        then=f"Run `sysctl -w {key}=1` on {name} and keep it in /etc/sysctl.d (`python -m bot render {name}` has it).",
+    )
+
+
+def _counting(look: Look, answer: RollCallAnswer) -> Iterator[Finding]:
+    """Whether the rule counts: only where clients come to, and only with something to compare it with."""
+    name, nat, before = answer.director, answer.nat, look.earlier.get(answer.director)
+    if nat is None or nat.packets is None or not any(name in h for h in look.holders.values()):
+        return
+    first = before.nat.packets if before is not None and before.nat is not None else None
+    more = None if first is None or first > nat.packets else nat.packets - first
+    if more or (more is None and nat.packets > 0):
+        words = f"{nat.packets} packets" + (f", {more} of them between two looks" if more else "")
+        yield Finding(about=name, looked_at="SNAT rule's counter", judgement=Judgement.OK, found=words)
+        return
+    still = ", no more between two looks" if more == 0 else ""
+    failing = any(look.known.situation.healthy(s.name, None) is False for s in look.cluster.services)
+    yield Finding(
+        about=name,
+        looked_at="SNAT rule's counter",
+        judgement=Judgement.BAD if failing else Judgement.WARNING,
+        found=f"{nat.packets} packets{still}, and {name} holds the address",
+        then="If clients come, the rule does not match them: firewalld's nftables backend may pass over direct rules.",
+    )

@@ -1,0 +1,66 @@
+"""What the bot's own probes say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.domain.doctor.finding import Finding, Judgement, Look, unread
+from bot.domain.fleet import VirtualService
+from bot.domain.health import Outcome
+
+
+def probes(look: Look) -> Iterator[Finding]:
+    """What the bot's own probes say."""
+    well = 0
+    for service in look.cluster.services:
+        for server in (None, *(m.real_server for m in service.members)):
+            found = _probe(look, service, server)
+            well += found is True
+            if isinstance(found, Finding):
+                yield found
+        for server in (None, *(m.real_server for m in service.members)):
+            yield from _certificate(look, service, server)
+    if well:
+        words = f"{well} targets are healthy"
+        yield Finding(about=look.cluster.name, looked_at="probes", judgement=Judgement.OK, found=words)
+
+
+def _probe(look: Look, service: VirtualService, server: str | None) -> Finding | bool:
+    """True for a healthy target, False for one that nobody probes."""
+    health = look.known.situation.health.get((service.name, server))
+    about, target = (server, f"probe for {service.name}") if server else (service.name, "probe of the VIP")
+    probed = any(p.service == service.name and p.real_server == server for p in look.cluster.probes)
+    if health is None or health.outcome is Outcome.UNMEASURED:
+        if not probed and health is None:
+            return False
+        found = f"it could not be measured: {health.reason}" if health else "it has not said anything yet"
+        return unread(about, target, "Look at the bot's log; the probe itself could not be made.", found)
+    if health.outcome is Outcome.HEALTHY:
+        return True
+    # By everything that is known of the service: the pool may have been narrowed to the one that is asked about.
+    others = server is not None and any(
+        name == service.name and other not in (None, server) and h.outcome is Outcome.HEALTHY
+        for (name, other), h in look.known.situation.health.items()
+    )
+    port = next((m.port for m in service.members if m.real_server == server), service.port)
+    return Finding(
+        about=about,
+        looked_at=target,
+        judgement=Judgement.WARNING if others else Judgement.BAD,
+        found=f"it fails since {health.since:%H:%M:%S} UTC: {health.reason}",
+        then=f"Look at {server}: does anything listen on port {port}?"
+        if server
+        else "The other findings say what stands in the way; if none does, ask the VIP from a client's network.",
+    )
+
+
+def _certificate(look: Look, service: VirtualService, server: str | None) -> Iterator[Finding]:
+    known = look.known.situation.certificates.get((service.name, server))
+    if known is not None and known.expiring:
+        yield Finding(
+            about=server or service.name,
+            looked_at=f"certificate for {service.name}",
+            judgement=Judgement.BAD if known.ends_at <= look.known.now else Judgement.WARNING,
+            found=f"it ends at {known.ends_at:%Y-%m-%d %H:%M} UTC",
+            then="Renew it, and load it where TLS ends.",
+        )
