@@ -185,7 +185,9 @@ class SlackListeners:
         elif done is not None and command.verb is Verb.UNMUTE:
             await say(respond, mute_cleared_message(done.mute), in_channel=True)
         elif done is not None:
-            await say(respond, mute_set_message(done.mute, done.before, command=self._command), in_channel=True)
+            await say(
+                respond, mute_set_message(done.mute, done.before, done.asked, command=self._command), in_channel=True
+            )
 
     async def _test(self, command: Command, actor: Actor, respond: AsyncRespond, body: dict[str, Any]) -> None:
         """Have the alert path tested; the result is an alert itself, and goes where alerts go."""

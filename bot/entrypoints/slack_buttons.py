@@ -121,7 +121,7 @@ class IncidentButtons:
         if isinstance(done, Answer):
             await say(press.respond, answer_message(done, self._command))
         elif done is not None:
-            await self._tell(press, mute_set_message(done.mute, done.before, command=self._command))
+            await self._tell(press, mute_set_message(done.mute, done.before, done.asked, command=self._command))
 
     async def _timeline(self, press: Press) -> None:
         await say(press.respond, incident_story_message(press.shown, self._clock.now(), buttons=False))

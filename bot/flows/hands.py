@@ -28,9 +28,13 @@ MUTED_BY_BUTTON = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MuteSaid:
-    """A mute that was set, or ended, just now; ``before`` is the one that a new one takes the place of."""
+    """A mute that was set, or ended, just now.
+
+    A new one was ``asked`` for that long, and takes the place of the one ``before``.
+    """
 
     mute: Mute
+    asked: timedelta = timedelta(0)
     before: Mute | None = None
 
 
@@ -175,7 +179,8 @@ class Hands:
         (recorded,) = await self._chronicle.append(Entry(event=event, source_key=f"mute:{request.request_id}"))
         if recorded is None:
             return None
-        return MuteSaid(mute=self._chronicle.world.mutes.by_subject[cluster, subject], before=before)
+        mute = self._chronicle.world.mutes.by_subject[cluster, subject]
+        return MuteSaid(mute=mute, asked=command.span, before=before)
 
     async def unmute(self, request: Request) -> MuteSaid | Answer | None:
         """End a mute or a maintenance before its time. See :meth:`mute`."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from bot.domain.commands import spelt
 from bot.domain.mutes import Mute
 from bot.views.blocks import context, limited, section
 from bot.views.message import SlackMessage
@@ -14,9 +15,9 @@ from bot.views.words import cut, day_and_clock, escape, person, plural, slack_da
 NOTHING = "Nothing is muted."
 
 
-def mute_set_message(mute: Mute, before: Mute | None, *, command: str = "/lvs") -> SlackMessage:
-    """*mute* was set just now; *before* is the one that it takes the place of."""
-    text = f"{mute.subject} is {_what(mute)} for {span((mute.until - mute.since).total_seconds())}"
+def mute_set_message(mute: Mute, before: Mute | None, asked: timedelta, *, command: str = "/lvs") -> SlackMessage:
+    """*mute* was set just now for as long as was *asked*; *before* is the one that it takes the place of."""
+    text = f"{mute.subject} is {_what(mute)} for {spelt(asked)}"
     lines = [f"*{escape(text)}*, until {slack_day(mute.until)}, by {person(mute.by)}{_reason(mute)}"]
     if mute.maintenance:
         lines.append("Nothing is told about it, and what happens to it until then counts as planned.")

@@ -24,6 +24,7 @@ from bot.flows.projecting import projection
 from bot.flows.selftest import SelfTester
 from bot.flows.selftest_requests import SelfTestRequests
 from bot.local.slack import StandIn
+from bot.local.slack.config import Config
 from tests.domain.reference import FLEET, SITE
 from tests.fakes.journal import MemoryJournal
 from tests.fakes.shell import FakeShell
@@ -79,9 +80,9 @@ class Office:
 
 
 @asynccontextmanager
-async def open_office() -> AsyncIterator[Office]:
+async def open_office(config: Config | None = None) -> AsyncIterator[Office]:
     """The whole of it, until the test is done."""
-    async with StandIn() as slack:
+    async with StandIn(config) as slack:
         journal, shell, clock, errands = MemoryJournal(), FakeShell.of(SITE), SystemClock(), Errands()
         chronicle = Chronicle(journal, FLEET)
         ids = itertools.count(1)

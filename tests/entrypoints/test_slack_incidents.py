@@ -9,12 +9,20 @@ from typing import Any
 import pytest
 
 from bot.domain.commands import Command, parse
-from bot.domain.events import HealthChanged, IncidentAcknowledged, MuteSet, OperationDenied, RollCallTaken
+from bot.domain.events import (
+    HealthChanged,
+    IncidentAcknowledged,
+    IncidentExported,
+    MuteSet,
+    OperationDenied,
+    RollCallTaken,
+)
 from bot.domain.health import Outcome
 from bot.flows.ports import Entry
-from bot.views.incident_actions import ACKNOWLEDGE, MUTE, STATUS, TIMELINE
+from bot.local.slack.config import EVERY_SCOPE, Config
+from bot.views.incident_actions import ACKNOWLEDGE, DOCTOR, EXPORT, MUTE, STATUS, TIMELINE
 from tests.domain.reference import answer
-from tests.entrypoints.office import CHANNEL, Office
+from tests.entrypoints.office import CHANNEL, Office, open_office
 
 
 async def vip(office: Office, outcome: Outcome = Outcome.UNHEALTHY) -> int:
@@ -97,7 +105,7 @@ async def test_the_mute_button_mutes_what_the_incident_is_about_for_an_hour(offi
     number = await vip(office)
     mine = await shown(office, number)
     await office.slack.click("alice", mine, MUTE)
-    await office.message("VI_1 is muted for 1 h 0 min")
+    await office.message("VI_1 is muted for 1h")
     await office.slack.redeliver_last()
     (mute,) = await events(office, MuteSet)
     assert (mute.subject, mute.by.name) == ("VI_1", "alice")
@@ -114,7 +122,7 @@ async def unmuted(office: Office) -> dict[str, Any]:
 
 async def test_a_mute_is_told_to_the_channel_with_its_reason_inert(office: Office) -> None:
     await office.slack.command("alice", CHANNEL, "/lvs maintenance web1 2h30m new disks <!channel> & more")
-    message = await office.message("web1 is in maintenance for 2 h 30 min")
+    message = await office.message("web1 is in maintenance for 2h30m")
     assert "by <@U0ALICE>: new disks &lt;!channel&gt; &amp; more" in str(message["blocks"])
     assert "not an operator" in await office.answer("/lvs mute web1 1h", "bob")
     assert "`/lvs mute web1 1h`" in await office.answer("/lvs mute wbe1 1h")
@@ -151,6 +159,52 @@ async def test_what_is_asked_for_with_a_button_is_answered_in_the_incident_s_thr
     reply = await office.message("site: ")
     assert reply["thread_ts"] == message["ts"]
     await office.whisper("bob", "The answer stands in the incident's thread.")
+
+
+async def test_the_doctor_is_seen_by_the_channel_and_its_button_answers_in_the_thread(office: Office) -> None:
+    office.shell.hosts["sv2"].hangs = True
+    await office.slack.command("bob", CHANNEL, "/lvs doctor")
+    message = await office.message("looked at")
+    assert message["text"].startswith("site: ")
+    assert "*sv2, SSH*: it does not answer" in str(message["blocks"])
+    assert "→ Look at the console of sv2" in str(message["blocks"])
+    own, number = await told(office)
+    await office.slack.click("bob", await shown(office, number, "bob"), DOCTOR)
+    examined = await office.message("site/web1: ")
+    assert examined["thread_ts"] == own["ts"]
+    assert "Did you mean `/lvs doctor web1`?" in await office.answer("/lvs doctor wbe1")
+
+
+async def test_what_is_over_is_exported_into_its_thread_by_an_operator(office: Office) -> None:
+    own, number = await told(office)
+    assert "is not over yet" in await office.answer(f"/lvs export {number}")
+    await web1_is_back(office)
+    await office.slack.click("bob", await shown(office, number, "bob"), EXPORT)
+    await office.whisper("bob", "bob is not an operator here")
+    await office.slack.click("alice", await shown(office, number), EXPORT)
+    await office.slack.redeliver_last()
+    await office.whisper("alice", "The draft stands in the thread of the incident.")
+    (uploaded,) = [m for m in office.slack.messages(CHANNEL) if m.get("files")]
+    assert uploaded["thread_ts"] == own["ts"]
+    assert [f["name"] for f in uploaded["files"]] == [f"incident-site-{number}.md"]
+    (exported,) = await events(office, IncidentExported)
+    assert exported.by.name == "alice"
+
+
+async def test_a_file_that_slack_refuses_is_told_with_what_the_app_needs() -> None:
+    async with open_office(Config(scopes=EVERY_SCOPE - {"files:write"})) as office:
+        _, number = await told(office)
+        await web1_is_back(office)
+        text = await office.answer(f"/lvs export {number}")
+        assert "missing_scope" in text
+        assert "files:write" in text
+
+
+async def web1_is_back(office: Office) -> None:
+    up = HealthChanged(
+        cluster="site", service="http", real_server="web1", outcome=Outcome.HEALTHY, reason="", since=datetime.now(UTC)
+    )
+    await office.chronicle.append(Entry(event=up))
 
 
 async def told(office: Office) -> tuple[dict[str, Any], int]:

@@ -12,6 +12,7 @@ from bot.domain.events import (
     Actor,
     HealthChanged,
     IncidentAcknowledged,
+    IncidentExported,
     MuteCleared,
     MuteSet,
     OperationDenied,
@@ -22,7 +23,7 @@ from bot.domain.fleet import Fleet, NotFound
 from bot.domain.health import Outcome
 from bot.domain.policy import Roles
 from bot.flows.chronicle import Chronicle
-from bot.flows.hands import Hands, MuteSaid
+from bot.flows.hands import Draft, Hands, MuteSaid
 from bot.flows.operating import Answer, Request
 from bot.flows.ports import Entry
 from bot.views.incident_list import Shown
@@ -297,3 +298,28 @@ async def test_the_button_mutes_what_the_incident_is_about(desk: Desk) -> None:
     done = await desk.hands.mute_incident(incident, asks("mute anything 1h"))
     assert isinstance(done, MuteSaid)
     assert (done.mute.cluster, done.mute.subject) == ("site", "web1")
+
+
+# --- exporting ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_over_is_exported_once_for_each_asking(desk: Desk) -> None:
+    number = await desk.down()
+    early = await desk.hands.export(asks(f"export {number}"))
+    assert isinstance(early, Answer)
+    assert "is not over yet" in early.text
+    await desk.hands.acknowledge(asks(f"ack {number}"))
+    await desk.hands.mute(asks("mute site/web1 1h new disks", request_id="r2"))
+    desk.clock.at += timedelta(minutes=5)
+    await desk.web1(Outcome.HEALTHY)
+    refused = await desk.hands.export(asks(f"export {number}", BOB, "r3"))
+    assert isinstance(refused, Answer)
+    assert "bob is not an operator here" in refused.text
+    draft = await desk.hands.export(asks(f"export {number}", CAROL, "r4"))
+    assert isinstance(draft, Draft)
+    assert draft.file_name == f"incident-site-{number}.md"
+    assert "| alice | acknowledged it |" in draft.content
+    assert "| alice | muted web1 until 13:00:00: new disks |" in draft.content
+    assert "asked for by carol" in draft.content
+    assert await desk.hands.export(asks(f"export {number}", CAROL, "r4")) is None
+    assert await desk.events(IncidentExported) == [IncidentExported(cluster="site", incident=number, by=CAROL)]

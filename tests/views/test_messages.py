@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.commands import GRAMMAR, Misspelt, Verb, parse
+from bot.domain.doctor import Examination, Finding, Judgement
 from bot.domain.events import Actor, Via
 from bot.domain.fleet import Cluster, Director, Forwarding, PoolMember, Protocol, RealServer, VirtualService
 from bot.domain.incidents import Incident
@@ -21,6 +22,7 @@ from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, Observe
 from bot.domain.operations import Operation, Override, Phase
 from bot.domain.situation import Situation
 from bot.domain.status import Status, status_of
+from bot.views.doctor import doctor_json, doctor_lines, doctor_message
 from bot.views.help import help_message, misspelt_message
 from bot.views.incident import incident_message, resolution_message
 from bot.views.incident_actions import incident_actions
@@ -108,10 +110,51 @@ def test_the_buttons_fit_where_the_incident_stands(incident: Incident, mute: Mut
 def test_slack_takes_every_mute(several: list[Mute], before: Mute | None) -> None:
     assert_slack_takes(mutes_message(several, strange.NOON))
     for mute in several[:3]:
-        assert_slack_takes(mute_set_message(mute, before))
+        assert_slack_takes(mute_set_message(mute, before, mute.until - mute.since))
         assert_slack_takes(mute_cleared_message(mute))
     assert len(mutes_lines(several, strange.NOON)) == max(1, len(several))
     json.dumps(mutes_json(several))
+
+
+findings = st.builds(
+    Finding,
+    about=strange.names,
+    looked_at=strange.names,
+    judgement=st.sampled_from(Judgement),
+    found=strange.words,
+    then=strange.words,
+)
+
+
+@QUICK
+@given(st.lists(findings, max_size=8), st.sampled_from([1, 20]), st.none() | strange.names)
+def test_slack_takes_every_examination(some: list[Finding], times: int, name: str | None) -> None:
+    examination = Examination(cluster="site", name=name, at=strange.NOON, findings=tuple(some) * times)
+    assert_slack_takes(doctor_message(examination))
+    lines = doctor_lines(examination)
+    assert all("\n" not in line or line.startswith(" ") for line in lines)
+    json.dumps(doctor_json(examination))
+
+
+def test_an_examination_tells_the_worst_first_and_what_is_well_last() -> None:
+    order = (Judgement.OK, Judgement.WARNING, Judgement.UNKNOWN, Judgement.BAD)
+    found = tuple(
+        Finding(
+            about="sv1", looked_at=f"the {j.value}", judgement=j, found="x", then="" if j is Judgement.OK else "Look."
+        )
+        for j in order
+    )
+    examination = Examination(cluster="site", name=None, at=strange.NOON, findings=found)
+    message = doctor_message(examination)
+    assert message.text == (
+        "site: 1 thing is bad, 1 thing needs a look and 1 thing could not be seen; 4 things looked at"
+    )
+    text = shown(message)
+    places = [text.index(word) for word in ("the bad", "the warning", "the unknown", "the ok")]
+    assert places == sorted(places)
+    assert text.count("→ Look.") == 3
+    well = replace(examination, findings=found[:1])
+    assert doctor_message(well).text == "site: all well; 1 thing looked at"
 
 
 @pytest.mark.parametrize("phase", Phase)

@@ -50,22 +50,24 @@ def _switch(name: str, key: str, on: bool | None) -> Finding:
 
 
 def _counting(look: Look, answer: RollCallAnswer) -> Iterator[Finding]:
-    """Whether the rule counts: only where clients come to, and only with something to compare it with."""
+    """Whether the rule counts, where clients come to. That nobody came between two looks is no fault of the rule's."""
     name, nat, before = answer.director, answer.nat, look.earlier.get(answer.director)
     if nat is None or nat.packets is None or not any(name in h for h in look.holders.values()):
         return
     first = before.nat.packets if before is not None and before.nat is not None else None
     more = None if first is None or first > nat.packets else nat.packets - first
-    if more or (more is None and nat.packets > 0):
-        words = f"{nat.packets} packets" + (f", {more} of them between two looks" if more else "")
-        yield Finding(about=name, looked_at="SNAT rule's counter", judgement=Judgement.OK, found=words)
-        return
-    still = ", no more between two looks" if more == 0 else ""
+    words = f"{nat.packets} packets" + ("" if more is None else f", {more or 'none'} of them between two looks")
     failing = any(look.known.situation.healthy(s.name, None) is False for s in look.cluster.services)
-    yield Finding(
-        about=name,
-        looked_at="SNAT rule's counter",
-        judgement=Judgement.BAD if failing else Judgement.WARNING,
-        found=f"{nat.packets} packets{still}, and {name} holds the address",
-        then="If clients come, the rule does not match them: firewalld's nftables backend may pass over direct rules.",
-    )
+    if failing and not more and (more == 0 or nat.packets == 0):
+        yield Finding(
+            about=name,
+            looked_at="SNAT rule's counter",
+            judgement=Judgement.BAD,
+            found=f"{words}, while the VIP does not answer and {name} holds it",
+            then=f"The rule may not match: compare `nft list ruleset` there with `python -m bot render {name}`.",
+        )
+    elif nat.packets == 0:
+        then = "Ask the VIP from a client's network and look again."
+        yield unread(name, "SNAT rule's counter", then, "it has counted nothing: nobody came, or it does not match")
+    else:
+        yield Finding(about=name, looked_at="SNAT rule's counter", judgement=Judgement.OK, found=words)

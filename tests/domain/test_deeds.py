@@ -1,0 +1,82 @@
+"""Who acted: exactly what people did about an incident, or at its cluster while it lasted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.domain.deeds import deeds_of
+from bot.domain.events import Actor, OperationKind, Verdict, Via
+from bot.domain.incidents import Incident, Kind
+from bot.domain.mutes import Mute, Mutes
+from bot.domain.operations import Operation, Operations, Phase
+from tests.domain.reference import NOON
+
+ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
+ROOT = Actor(id="root", name="root", via=Via.TERMINAL)
+MINUTE = timedelta(minutes=1)
+INCIDENT = Incident(
+    id=42, kind=Kind.REAL_SERVER_DOWN, cluster="site", subject="web1", opened_at=NOON, hold_until=NOON,
+    resolved_at=NOON + 10 * MINUTE, acknowledged_by=ALICE, acknowledged_at=NOON + 2 * MINUTE,
+)  # fmt: skip
+
+
+def operation(name: str, asked: int, ended: int | None, **more: object) -> Operation:
+    """One that was asked for and ended so many minutes after the incident began."""
+    made = Operation(
+        id=name, kind=OperationKind.DRAIN, cluster="site", real_server="web2", by=ALICE, steps=(),
+        requested_at=NOON + asked * MINUTE, ended_at=None if ended is None else NOON + ended * MINUTE,
+    )  # fmt: skip
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def told(incident: Incident, *operations: Operation, mutes: Mutes | None = None) -> list[str]:
+    folded = Operations(by_id={o.id: o for o in operations})
+    return [f"{d.by.name} {d.what}" for d in deeds_of(incident, folded, mutes or Mutes())]
+
+
+def test_the_acknowledgement_is_a_deed() -> None:
+    assert told(INCIDENT) == ["alice acknowledged it"]
+    assert told(replace(INCIDENT, acknowledged_by=None)) == []
+
+
+def test_operations_that_ran_meanwhile_or_just_before_are_told_with_what_came_of_them() -> None:
+    done = {"phase": Phase.FINISHED, "verdict": Verdict.DRAINED}
+    assert told(
+        INCIDENT,
+        operation("op-1", -30, -6, **done),
+        operation("op-2", -30, -4, **done),
+        operation("op-3", 3, 4, **done, confirmed_by=ROOT),
+        operation("op-4", 5, None, phase=Phase.WAITING),
+        operation("op-5", 6, 7, phase=Phase.CANCELLED, detail="called off by alice"),
+        operation("op-6", 11, 12, **done),
+        operation("op-7", 3, 4, **done, cluster="west"),
+    ) == [
+        "alice drain web2 (op-2): drained",
+        "alice acknowledged it",
+        "alice drain web2 (op-3), confirmed by root: drained",
+        "alice drain web2 (op-4): draining",
+        "alice drain web2 (op-5): cancelled, called off by alice",
+    ]
+
+
+def mute(subject: str, since: int, until: int, **more: object) -> Mute:
+    made = Mute(
+        cluster="site", subject=subject, since=NOON + since * MINUTE, until=NOON + until * MINUTE, by=ROOT, reason="why"
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def test_mutes_of_it_or_of_its_cluster_count_also_those_that_are_over() -> None:
+    mutes = Mutes(
+        by_subject={
+            ("site", "web1"): mute("web1", 1, 61),
+            ("site", "web2"): mute("web2", 1, 61),
+            ("west", "web1"): mute("web1", 1, 61, cluster="west"),
+        },
+        over=(mute("site", -60, 5, maintenance=True, reason=""), mute("web1", -60, -30)),
+    )
+    assert told(replace(INCIDENT, acknowledged_by=None), mutes=mutes) == [
+        "root announced maintenance of site until 12:05:00",
+        "root muted web1 until 13:01:00: why",
+    ]
