@@ -23,6 +23,7 @@ from bot.flows.doctor import Doctor
 from bot.flows.hands import Hands
 from bot.flows.operating import Operator
 from bot.flows.ports import Entry
+from bot.flows.selftest_requests import SelfTestRequests
 from tests.domain.reference import FLEET, SITE
 from tests.fakes.journal import MemoryJournal
 from tests.fakes.shell import FakeShell
@@ -45,6 +46,7 @@ class Screen:
             self.chronicle,
             Operator(self.chronicle, self.shell, clock, self.roles, runner="terminal:here:1:1", new_id=lambda: "op"),
             Hands(self.chronicle, clock, self.roles),
+            SelfTestRequests(self.chronicle, clock, self.roles, channels={}),
             Doctor(self.chronicle, self.shell, clock, between_looks_s=0),
             self.shell,
             clock,
