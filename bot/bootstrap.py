@@ -15,6 +15,7 @@ import structlog
 
 from bot import __version__
 from bot.adapters.clock import SystemClock
+from bot.adapters.fallback import ways_of
 from bot.adapters.journal import SqlJournal, open_journal
 from bot.adapters.messenger import SlackMessenger
 from bot.adapters.prober import NetworkProber
@@ -33,6 +34,7 @@ from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
 from bot.flows.doctor import Doctor
 from bot.flows.errands import Errands
+from bot.flows.falling_back import Fallback
 from bot.flows.hands import Hands
 from bot.flows.operating import Operator
 from bot.flows.ports import Entry, JournalUnavailable, MessageRefused, MessengerUnavailable
@@ -174,7 +176,21 @@ class Bot:
             chronicle,
             parts.messenger,
             clock,
-            projection(settings.slack.channels, lambda operation: self._operator.connected.get(operation)),
+            projection(
+                settings.slack.channels,
+                lambda operation: self._operator.connected.get(operation),
+                escalate_to=settings.alerts.escalate_to,
+                call=settings.alerts.call,
+            ),
+        )
+        self._ways = ways_of(settings.alerts.fallback)
+        self._fallback = Fallback(
+            chronicle,
+            clock,
+            self._announcer,
+            self._ways,
+            settings.slack.channels,
+            after_s=settings.alerts.fallback.after_s,
         )
         self._heartbeats = Heartbeats(
             fleet=settings.fleet,
@@ -285,6 +301,7 @@ class Bot:
         self._schedule.start()
         tasks: list[Coroutine[Any, Any, None]] = [
             self._announcer.run(),
+            self._fallback.run(),
             self._reconciler.run(),
             self._follow(),
             self._adopt_orphans(),
@@ -314,6 +331,8 @@ class Bot:
         await self._schedule.close()
         await self._errands.close()
         await self._prober.close()
+        for way in self._ways:
+            await way.close()
         log.info("bot stopped")
 
     async def _follow(self) -> None:

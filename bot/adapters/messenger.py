@@ -62,7 +62,8 @@ class SlackMessenger:
         """The Web API client; made on first use, inside the running loop, so that its session is shared."""
         if self._client is None:
             # A session of its own for every call costs more than half of a call again (measured: docs/speed.md).
-            self._session = aiohttp.ClientSession()
+            # The time limit has to be the session's: slack_sdk applies its own to sessions that it made only.
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout_s))
             client = AsyncWebClient(
                 token=self._token,
                 base_url=self._base_url or AsyncWebClient.BASE_URL,
@@ -162,9 +163,8 @@ class SlackMessenger:
     async def _deposit(self, url: str, data: bytes) -> None:
         """Send *data* to the *url* that Slack gave for it. Whoever has that could, too: it is in no error."""
         assert self._session is not None
-        timeout = aiohttp.ClientTimeout(total=self._timeout_s)
         try:
-            async with self._session.post(url, data=data, timeout=timeout) as answer:
+            async with self._session.post(url, data=data) as answer:
                 if answer.status != 200:
                     raise MessengerUnavailable(f"the file was not taken: HTTP {answer.status}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

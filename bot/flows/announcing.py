@@ -1,4 +1,14 @@
-"""Make Slack agree with the journal: post what was never said, edit what no longer holds, and lose nothing."""
+"""Make Slack agree with the journal: post what was never said, edit what no longer holds, and lose nothing.
+
+What is promised, and how it is kept:
+
+1. Everything is said once. A message carries its key; what may stand in Slack without the journal knowing (after a
+   crash, or an answer that was lost) is looked for before it is posted.
+2. Nothing stale is said. What is to be said is worked out anew whenever something happens, so an edit that has to wait
+   is made once, with the newest words; what began and ended while nothing could be said is summed up in one message.
+3. The news first: openings before edits, edits before replies in a thread. A channel that has to wait keeps its order
+   and holds up no other.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +16,36 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
 
 import structlog
 
-from bot.domain.events import MessagePosted
-from bot.flows.chronicle import Chronicle, World
+from bot.domain.events import FallbackSent, MessagePosted, Recorded
+from bot.flows.chronicle import SUMMED_UP, Chronicle, Posted, World
 from bot.flows.ports import (
     Clock,
     Entry,
+    Found,
     JournalUnavailable,
     MessageRef,
     MessageRefused,
     Messenger,
     MessengerUnavailable,
+    RateLimited,
 )
 from bot.views.message import SlackMessage
+from bot.views.notices import Missed, backlog_message
 
 log = structlog.get_logger(__name__)
+
+# Slack's clock and ours may differ by so much, and what was posted is still found by the time at which it was due.
+LOOKBACK = timedelta(minutes=5)
+REFUSED_S = 300.0  # the same words are tried again after this: the bot may have been invited to the channel meanwhile
+LONG_WAIT_S = 10.0  # when Slack asks for more patience than this, what ends meanwhile is summed up
+MOST_AT_ONCE = 200  # keys in the metadata of one summary: Slack takes 16 KB of it (docs: Message metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +54,8 @@ class Announcement:
 
     ``passing`` says that this wording is only a moment's (a count going down): it need not be remembered. ``born`` is
     when there was first something to say: what is older than this run of the bot may have been posted by the last one.
+    A reply that is ``broadcast`` is shown in the channel, too. ``missed`` is there once what it tells of is over: if it
+    could not be told before, it may be summed up with others.
     """
 
     key: str
@@ -42,6 +64,8 @@ class Announcement:
     born: datetime
     thread_of: str | None = None
     passing: bool = False
+    broadcast: bool = False
+    missed: Missed | None = None
     digest: str = field(init=False)
     """What the message says, in short: equal digests need no edit."""
 
@@ -53,6 +77,34 @@ class Announcement:
 
 # From the folds and the time: what should stand in Slack, openings in the order in which they happened.
 Projection = Callable[[World, datetime], Iterable[Announcement]]
+
+
+class Rank(IntEnum):
+    """What goes first in a channel."""
+
+    OPENING = 0
+    SUMMARY = 1
+    EDIT = 2
+    REPLY = 3
+    COUNT = 4  # moments of a count go last: there is one a second, and they must not keep anything else waiting
+
+
+class Act(StrEnum):
+    """What is done to a channel; Slack limits each by itself."""
+
+    POST = "post"
+    UPDATE = "update"
+    FIND = "find"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One call to make: a message to post or to edit, or a summary of several that are too late."""
+
+    rank: Rank
+    act: Act
+    channel: str
+    about: tuple[Announcement, ...]
 
 
 class Pace:
@@ -74,6 +126,49 @@ class Pace:
         return (1 - left) / self._rate
 
 
+class Limits:
+    """Where Slack asked for patience, and until when."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, Act], float] = {}
+        self._since: dict[tuple[str, Act], datetime] = {}
+
+    def block(self, channel: str, act: Act, until: float, now: datetime) -> None:
+        """Slack wants no *act* in *channel* before *until* (monotonic)."""
+        self._until[channel, act] = until
+        self._since.setdefault((channel, act), now)
+
+    def passed(self, channel: str, act: Act) -> None:
+        """Slack took an *act* in *channel*."""
+        self._since.pop((channel, act), None)
+
+    def wait_for(self, channel: str, act: Act, now: float) -> float:
+        """The seconds to wait before *act* may be tried in *channel*."""
+        return max(0.0, self._until.get((channel, act), now) - now)
+
+    def since(self, channel: str) -> datetime | None:
+        """Since when nothing can be posted in *channel*; None where it can, or was not tried."""
+        known = [self._since[channel, act] for act in (Act.POST, Act.FIND) if (channel, act) in self._since]
+        return min(known, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unrecorded:
+    """What stands in Slack without the journal knowing it; ``digest`` is of its words where this run posted them."""
+
+    found: Found
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What Slack refused: the ``digest`` of the words, ``since`` when, and ``until`` (monotonic) they are kept back."""
+
+    digest: str
+    since: datetime
+    until: float
+
+
 class Announcer:
     """The one who writes incident and operation messages."""
 
@@ -86,6 +181,7 @@ class Announcer:
         *,
         again_s: float = 0.5,
         away_s: float = 2.0,
+        pace: Pace | None = None,
     ) -> None:
         self._chronicle = chronicle
         self._messenger = messenger
@@ -94,16 +190,43 @@ class Announcer:
         self._again_s = again_s
         self._away_s = away_s
         self._wanted = asyncio.Event()
-        self._pace = Pace()
+        self._pace = pace or Pace()
+        self._limits = Limits()
         self._passing: dict[str, str] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, Refusal] = {}
         self._started = clock.now()
+        # What this run has posted without knowing whether it arrived, what it has looked for in vain, and what it has
+        # found (or posted) that the journal does not know of yet.
         self._doubtful: set[str] = set()
-        self.reachable = True
-        chronicle.listen(lambda _recorded: self._wanted.set())
+        self._absent: set[str] = set()
+        self._standing: dict[str, Unrecorded] = {}
+        # What was over before this moment could not be said while it was news.
+        self._able_since = self._started
+        self._gap_since: datetime | None = None
+        self._overtaken = False
+        self.away_since: datetime | None = None
+        chronicle.listen(self._heard)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether Slack took what was last said, as far as is known."""
+        return self.away_since is None
+
+    def unsaid_since(self, key: str, channel: str) -> datetime | None:
+        """Since when nothing could be said of *key* in *channel*: Slack is away, will not take it, or asks to wait."""
+        refusal = self._refused.get(key)
+        known = (self.away_since, self._limits.since(channel), refusal.since if refusal else None)
+        return min((at for at in known if at is not None), default=None)
 
     def wake(self) -> None:
         """Look again now: something changed that is not in the journal (a count)."""
+        self._overtaken = True
+        self._wanted.set()
+
+    def _heard(self, recorded: Recorded) -> None:
+        # What was said changes nothing in what is to be said, but for the replies that it makes possible.
+        if not isinstance(recorded.event, MessagePosted | FallbackSent):
+            self._overtaken = True
         self._wanted.set()
 
     async def run(self) -> None:
@@ -118,74 +241,250 @@ class Announcer:
                 async with asyncio.timeout(delay):
                     await self._wanted.wait()
 
+    # --- one look ---
+
     async def _agree(self) -> float:
         """Say what is to be said; the seconds until it is worth looking again."""
+        self._overtaken = False
         due = [a for a in self._projection(self._chronicle.world, self._clock.now()) if self._differs(a)]
-        # What was never said goes before edits of what was: news first.
-        due.sort(key=lambda a: a.key in self._chronicle.world.posted)
-        again_s = self._again_s
-        full: set[str] = set()
-        for announcement in due:
-            if announcement.channel in full:
+        if not due and not self.reachable:
+            return await self._greet()
+        waits = [self._again_s]
+        for group in self._unsure(due):
+            wait = self._limits.wait_for(group.channel, Act.FIND, self._clock.monotonic())
+            if wait:
+                waits.append(wait)
+            elif not await self._attempt(group):
+                return self._away_s
+        full: set[tuple[str, Act]] = set()
+        for task in self._plan([a for a in due if not self._is_unsure(a)]):
+            if (task.channel, task.act) in full:
                 continue
-            wait = self._pace.wait_for(announcement.channel, self._clock.monotonic())
+            wait = self._wait_for(task)
             if wait:
                 # The rest of this channel waits with it, so that its order is kept; other channels need not.
-                full.add(announcement.channel)
-                again_s = min(again_s, wait)
-                continue
-            try:
-                await self._say(announcement)
-                self.reachable = True
-            except MessengerUnavailable as error:
-                # The post may have arrived although its answer did not: look for it before posting it again.
-                self._doubtful.add(announcement.key)
-                if self.reachable:
-                    log.warning("slack is away: what is to be said waits in the journal", error=str(error))
-                self.reachable = False
+                full |= self._held_up(task)
+                waits.append(wait)
+            elif not await self._attempt(task):
                 return self._away_s
-            except JournalUnavailable as error:
-                log.error("a message was posted but not recorded", key=announcement.key, error=str(error))
-                return self._away_s
-            except MessageRefused as error:
-                # The same words would be refused again; new words (or a mended channel and a restart) may pass.
-                self._refused[announcement.key] = announcement.digest
-                log.error("slack refused a message", key=announcement.key, error=str(error))
-        return again_s
+            if self._overtaken:
+                return 0.0
+        return min(waits)
+
+    def _wait_for(self, task: Task) -> float:
+        """The seconds until *task* may be tried; 0 takes its place in the channel's pace."""
+        now = self._clock.monotonic()
+        return self._limits.wait_for(task.channel, task.act, now) or self._pace.wait_for(task.channel, now)
+
+    def _held_up(self, task: Task) -> set[tuple[str, Act]]:
+        """What has to wait with *task*: where only Slack's limit for one act holds it up, the others may go on."""
+        if self._limits.wait_for(task.channel, task.act, self._clock.monotonic()):
+            return {(task.channel, task.act)}
+        return {(task.channel, act) for act in Act}
 
     def _differs(self, announcement: Announcement) -> bool:
-        digest = announcement.digest
-        if self._refused.get(announcement.key) == digest:
+        digest, parent = announcement.digest, announcement.thread_of
+        if parent is not None and parent not in self._chronicle.world.posted:
+            return False  # A reply can wait for what it answers to.
+        refusal = self._refused.get(announcement.key)
+        if refusal and refusal.digest == digest and self._clock.monotonic() < refusal.until:
             return False
         if self._passing.get(announcement.key) == digest:
             return False
-        posted = self._chronicle.world.posted.get(announcement.key)
+        posted = self._posted(announcement)
         if posted and announcement.key not in self._passing:
-            return posted.digest != digest
+            return not posted.summed_up and posted.digest != digest
         return True
 
-    async def _say(self, announcement: Announcement) -> None:
+    def _posted(self, announcement: Announcement) -> Posted | None:
+        """Where *announcement* stands by the journal. One that was summed up and has begun again stands nowhere."""
         posted = self._chronicle.world.posted.get(announcement.key)
-        parent = self._chronicle.world.posted.get(announcement.thread_of or "")
-        thread_ts = parent.ref.ts if parent else None
-        ref = posted.ref if posted else await self._left_behind(announcement, thread_ts)
+        return None if posted and posted.summed_up and not announcement.missed else posted
+
+    # --- what may stand in Slack already ---
+
+    def _is_unsure(self, announcement: Announcement) -> bool:
+        key = announcement.key
+        if self._posted(announcement) or key in self._standing or key in self._absent:
+            return False
+        return announcement.born <= self._started or key in self._doubtful
+
+    def _unsure(self, due: Sequence[Announcement]) -> Iterator[Task]:
+        """What has to be looked for before it may be posted, by where it would stand."""
+        groups: dict[tuple[str, str | None], list[Announcement]] = {}
+        for announcement in due:
+            if self._is_unsure(announcement):
+                groups.setdefault((announcement.channel, announcement.thread_of), []).append(announcement)
+        for (channel, _), about in groups.items():
+            yield Task(rank=Rank.OPENING, act=Act.FIND, channel=channel, about=tuple(about))
+
+    async def _find(self, task: Task) -> None:
+        thread_ts = self._thread_of(task.about[0])
+        since = min(a.born for a in task.about) - LOOKBACK
+        found = await self._messenger.find(task.channel, [a.key for a in task.about], thread_ts=thread_ts, since=since)
+        for announcement in task.about:
+            key = announcement.key
+            known = found.get(key)
+            if known is None or (known.covered and not announcement.missed):
+                self._absent.add(key)
+            else:
+                self._standing[key] = Unrecorded(found=known)
+            self._doubtful.discard(key)
+
+    def _thread_of(self, announcement: Announcement) -> str | None:
+        if announcement.thread_of is None:
+            return None
+        return self._chronicle.world.posted[announcement.thread_of].ref.ts
+
+    # --- the order of things ---
+
+    def _plan(self, due: Sequence[Announcement]) -> list[Task]:
+        """The calls to make, the news first; what comes too late is put together, channel by channel."""
+        tasks: list[Task] = []
+        late: dict[str, list[Announcement]] = {}
+        for announcement in due:
+            task = self._task(announcement)
+            if task.rank is Rank.OPENING and self._is_late(announcement):
+                late.setdefault(task.channel, []).append(announcement)
+            else:
+                tasks.append(task)
+        for channel, about in late.items():
+            # One alone is told as what it is.
+            rank = Rank.SUMMARY if len(about) > 1 else Rank.OPENING
+            tasks.append(Task(rank=rank, act=Act.POST, channel=channel, about=tuple(about[:MOST_AT_ONCE])))
+        order = {a.key: place for place, a in enumerate(due)}
+        return sorted(tasks, key=lambda task: (task.rank, order[task.about[0].key]))
+
+    def _is_late(self, announcement: Announcement) -> bool:
+        missed = announcement.missed
+        return missed is not None and (not self.reachable or missed.ended <= self._able_since)
+
+    def _task(self, announcement: Announcement) -> Task:
+        stands = self._posted(announcement) or announcement.key in self._standing
+        rank = Rank.EDIT if stands else Rank.OPENING
+        if announcement.thread_of is not None:
+            rank = Rank.REPLY
+        if announcement.passing and stands:
+            rank = Rank.COUNT
+        act = Act.UPDATE if stands else Act.POST
+        return Task(rank=rank, act=act, channel=announcement.channel, about=(announcement,))
+
+    # --- one call ---
+
+    async def _attempt(self, task: Task) -> bool:
+        """Carry *task* out; whether it is any use to go on. Whatever goes wrong, nothing is lost by it."""
+        try:
+            await self._carry_out(task)
+        except RateLimited as error:
+            self._limit(task, error)
+        except MessengerUnavailable as error:
+            self._lost(task, error)
+            return False
+        except JournalUnavailable as error:
+            log.error("a message was posted but not recorded", key=task.about[0].key, error=str(error))
+            return False
+        except MessageRefused as error:
+            self._refuse(task, error)
+        else:
+            self._back(task)
+        return True
+
+    async def _carry_out(self, task: Task) -> None:
+        if task.act is Act.FIND:
+            await self._find(task)
+        elif task.rank is Rank.SUMMARY:
+            await self._sum_up(task)
+        else:
+            await self._say(task.about[0])
+
+    def _limit(self, task: Task, error: RateLimited) -> None:
+        until = self._clock.monotonic() + error.retry_after_s
+        self._limits.block(task.channel, task.act, until, self._clock.now())
+        if error.retry_after_s > LONG_WAIT_S:
+            log.warning("slack asks for patience", channel=task.channel, act=task.act.value, error=str(error))
+            self._gap_since = self._clock.now()
+            self._able_since = self._gap_since + timedelta(seconds=error.retry_after_s)
+
+    def _lost(self, task: Task, error: MessengerUnavailable) -> None:
+        if task.act is Act.POST:
+            # The post may have arrived although its answer did not: look for it before posting it again.
+            self._doubtful |= {a.key for a in task.about}
+            self._absent -= {a.key for a in task.about}
+        if self.reachable:
+            log.warning("slack is away: what is to be said waits in the journal", error=str(error))
+            self.away_since = self._gap_since = self._clock.now()
+
+    def _refuse(self, task: Task, error: MessageRefused) -> None:
+        # The same words would be refused again; new words, or the same ones after a while, may pass.
+        now, until = self._clock.now(), self._clock.monotonic() + REFUSED_S
+        for announcement in task.about:
+            before = self._refused.get(announcement.key)
+            since = before.since if before else now
+            self._refused[announcement.key] = Refusal(digest=announcement.digest, since=since, until=until)
+        log.error("slack refused a message", key=task.about[0].key, error=str(error))
+
+    def _back(self, task: Task) -> None:
+        for announcement in task.about:
+            self._refused.pop(announcement.key, None)
+        self._limits.passed(task.channel, task.act)
+        self._reached()
+
+    def _reached(self) -> None:
+        if self.away_since is not None:
+            log.info("slack is back", away_since=self.away_since.isoformat())
+            self._able_since = self._clock.now()
+        self.away_since = None
+
+    async def _greet(self) -> float:
+        """Nothing is to be said, but whether Slack is back decides what is said elsewhere: ask."""
+        try:
+            await self._messenger.greet()
+        except MessengerUnavailable:
+            return self._away_s
+        self._reached()
+        return self._again_s
+
+    async def _say(self, announcement: Announcement) -> None:
+        key = announcement.key
+        posted = self._posted(announcement)
+        standing = self._standing.get(key)
+        if standing is not None and standing.found.covered:
+            await self._record([announcement], standing.found.ref, SUMMED_UP)
+            return
+        ref = posted.ref if posted else standing.found.ref if standing else None
         if ref is not None:
-            await self._messenger.update(ref, announcement.message, key=announcement.key)
+            if standing is None or standing.digest != announcement.digest:
+                await self._messenger.update(ref, announcement.message, key=key)
         else:
             ref = await self._messenger.post(
-                announcement.channel, announcement.message, key=announcement.key, thread_ts=thread_ts
+                announcement.channel,
+                announcement.message,
+                key=key,
+                thread_ts=self._thread_of(announcement),
+                broadcast=announcement.broadcast,
             )
-        self._passing.pop(announcement.key, None)
+            # Should recording it fail, it is not to be posted again for that.
+            self._standing[key] = Unrecorded(found=Found(ref=ref), digest=announcement.digest)
+        self._passing.pop(key, None)
         if announcement.passing and posted:
-            self._passing[announcement.key] = announcement.digest
+            self._passing[key] = announcement.digest
             return
-        said = MessagePosted(key=announcement.key, channel=ref.channel, ts=ref.ts, digest=announcement.digest)
-        await self._chronicle.append(Entry(event=said))
+        await self._record([announcement], ref, announcement.digest)
 
-    async def _left_behind(self, announcement: Announcement, thread_ts: str | None) -> MessageRef | None:
-        """The message, if it was posted already without that being recorded (a crash, an answer that was lost)."""
-        if announcement.born > self._started and announcement.key not in self._doubtful:
-            return None
-        found = await self._messenger.find(announcement.channel, [announcement.key], thread_ts=thread_ts)
-        self._doubtful.discard(announcement.key)
-        return found[announcement.key].ref if announcement.key in found else None
+    async def _sum_up(self, task: Task) -> None:
+        """Say in one message what began and ended while nothing could be said."""
+        missed = [a.missed for a in task.about if a.missed]
+        slack_away = self._gap_since is not None
+        since = min((self._gap_since or missed[0].began, *(m.ended if slack_away else m.began for m in missed)))
+        message = backlog_message(missed, since, self._clock.now(), slack_away=slack_away)
+        keys = [a.key for a in task.about]
+        ref = await self._messenger.post(task.channel, message, key=f"backlog:{keys[0]}", covers=keys)
+        self._standing |= dict.fromkeys(keys, Unrecorded(found=Found(ref=ref, covered=True)))
+        await self._record(task.about, ref, SUMMED_UP)
+
+    async def _record(self, said: Sequence[Announcement], ref: MessageRef, digest: str) -> None:
+        events = [MessagePosted(key=a.key, channel=ref.channel, ts=ref.ts, digest=digest) for a in said]
+        await self._chronicle.append(*(Entry(event=event) for event in events))
+        for announcement in said:
+            self._standing.pop(announcement.key, None)
+            self._absent.discard(announcement.key)

@@ -227,6 +227,40 @@ class Messenger(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What is said of an incident another way than in Slack. ``key`` is the same for the same thing said again."""
+
+    key: str
+    title: str
+    text: str
+    incident: int
+    cluster: str
+    kind: str
+    open: bool
+
+
+class NotDelivered(Exception):
+    """A word could not be sent, or may not have arrived; the message says why, without secrets."""
+
+
+class Way(Protocol):
+    """Another way to reach people than Slack."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the journal and in the log."""
+        ...
+
+    async def send(self, word: Word) -> None:
+        """Hand *word* over. Raises NotDelivered."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is kept open."""
+        ...
+
+
 class Prober(Protocol):
     """Asks one target one question."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.domain.events import Via
@@ -10,8 +11,10 @@ from bot.domain.incidents import Incident
 from bot.domain.operations import Operation, Phase
 from bot.domain.selftest import SelfTest
 from bot.flows.announcing import Announcement, Projection
-from bot.flows.chronicle import World
-from bot.views.incident import incident_message, resolution_message
+from bot.flows.chronicle import Posted, World
+from bot.views.incident import headline, incident_message, resolution_message
+from bot.views.message import SlackMessage
+from bot.views.notices import Missed, again_message, escalation_message, flapping_message, reminder_message
 from bot.views.operation import operation_message
 from bot.views.selftest import selftest_message
 
@@ -44,18 +47,43 @@ class Drafts:
         return known[1]
 
 
-def projection(channels: Mapping[str, str], connected: Connected) -> Projection:
-    """The projection for clusters whose alerts go to *channels*; *connected* gives a drain's momentary counts."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Where the incidents of a cluster are told. ``escalate_to`` is another channel, or None.
+
+    ``call`` are the ids of the users and user groups that an escalation mentions.
+    """
+
+    channel: str
+    escalate_to: str | None = None
+    call: tuple[str, ...] = ()
+
+
+def projection(
+    channels: Mapping[str, str],
+    connected: Connected,
+    *,
+    escalate_to: Mapping[str, str] | None = None,
+    call: tuple[str, ...] = (),
+) -> Projection:
+    """The projection for clusters whose alerts go to *channels*; *connected* gives a drain's momentary counts.
+
+    An escalation goes to the channel of the cluster in *escalate_to* and mentions those in *call*.
+    """
     drafts = Drafts()
+    audiences = {
+        name: Audience(channel=channel, escalate_to=(escalate_to or {}).get(name), call=call)
+        for name, channel in channels.items()
+    }
 
     def project(world: World, now: datetime) -> Iterator[Announcement]:
         drafts.turn()
         for name, incidents in world.incidents.items():
-            channel = channels.get(name)
-            if channel is None:
+            audience = audiences.get(name)
+            if audience is None:
                 continue
             for incident in incidents.all:
-                yield from _of_incident(incident, channel, now, world, drafts)
+                yield from _Teller(incident, audience, now, world, drafts).everything()
         for operation in world.operations.by_id.values():
             if operation.channel and _to_be_shown(operation) and not _stale(operation.ended_at, now):
                 yield _of_operation(operation, operation.channel, connected(operation.id), drafts)
@@ -76,31 +104,141 @@ def _stale(ended_at: datetime | None, now: datetime) -> bool:
     return ended_at is not None and now - ended_at > STALE
 
 
-def _of_incident(
-    incident: Incident, channel: str, now: datetime, world: World, drafts: Drafts
-) -> Iterator[Announcement]:
-    key = f"incident:{incident.cluster}:{incident.id}"
-    # What was withdrawn before it was told is never told; what was told is corrected.
-    due = key in world.posted if incident.withdrawn else incident.due(now)
-    if not due or _stale(incident.resolved_at, now):
-        return
-    yield drafts.take(
-        key,
-        incident,
-        lambda: Announcement(key=key, channel=channel, message=incident_message(incident), born=incident.opened_at),
-    )
-    # The thread tells the story only where the incident stood open in the channel: one that was over before it was
-    # told is one message and no more.
-    resolved_at = incident.resolved_at
-    if resolved_at and key in world.posted:
-        over = f"{key}:over"
-        yield drafts.take(
-            over,
-            incident,
+def key_of(incident: Incident) -> str:
+    """What the announcements about *incident* begin with, and the key of the first."""
+    return f"incident:{incident.cluster}:{incident.id}"
+
+
+def to_be_told(incident: Incident, world: World, now: datetime) -> bool:
+    """Whether *incident*, of which nothing has been said so far, is to be told at *now*.
+
+    What was withdrawn before it was told is never told, and nor is what ended while it was muted. What a mute covers
+    waits for its end.
+    """
+    if not incident.due(now) or world.mutes.of(incident.cluster, incident.subjects, now):
+        return False
+    ended = incident.resolved_at
+    return ended is None or not world.mutes.held(incident.cluster, incident.subjects, ended)
+
+
+class _Teller:
+    """What is to be said of one incident at one moment."""
+
+    def __init__(self, incident: Incident, audience: Audience, now: datetime, world: World, drafts: Drafts) -> None:
+        self._incident = incident
+        self._audience = audience
+        self._now = now
+        self._world = world
+        self._drafts = drafts
+        self._key = key_of(incident)
+
+    def everything(self) -> Iterator[Announcement]:
+        """The incident's own message, what is said in its thread, and its escalation."""
+        incident, posted = self._incident, self._world.posted.get(self._key)
+        if _stale(incident.resolved_at, self._now):
+            return
+        if posted is None and not to_be_told(incident, self._world, self._now):
+            return
+        yield self._draft("", incident_message, incident.opened_at, missed=True)
+        if posted is not None and not posted.summed_up:
+            yield from self._thread(posted)
+        yield from self._escalation(posted)
+
+    def _thread(self, posted: Posted) -> Iterator[Announcement]:
+        incident = self._incident
+        # The thread tells the story only where the incident stood open in the channel: one that was over before it was
+        # told is one message and no more.
+        if incident.resolved_at and posted.since < incident.resolved_at:
+            yield self._draft(_over(incident.changes), resolution_message, incident.resolved_at, reply=True)
+        if not incident.open or self._muted():
+            return
+        if incident.flapping:
+            yield from self._once("flapping", flapping_message, incident.opened_at)
+        elif any(self._said(_over(n)) for n in range(incident.changes)):
+            yield from self._once(f"again:{incident.changes}", again_message, incident.opened_at)
+        # A reminder that could not be told while it was due, or of what somebody took up meanwhile, is none.
+        reminded_at = incident.reminded_at
+        if incident.reminders and reminded_at and posted.since <= reminded_at and not incident.acknowledged_by:
+            yield from self._once(f"reminder:{incident.reminders}", reminder_message, reminded_at, broadcast=True)
+
+    def _escalation(self, posted: Posted | None) -> Iterator[Announcement]:
+        incident, audience = self._incident, self._audience
+        if incident.escalated_at is None:
+            return
+        fresh = incident.open and not incident.acknowledged_by and not self._muted()
+        if not fresh and not self._said("escalation"):
+            return
+        channel = posted.ref.channel if posted else None
+        if audience.escalate_to:
+            yield self._draft(
+                "escalation",
+                lambda about: escalation_message(about, audience.call, channel),
+                incident.escalated_at,
+                channel=audience.escalate_to,
+                told_in=channel,
+            )
+        elif audience.call and posted and not posted.summed_up:
+            # There is no second channel, but there are people: they are called where the story is.
+            yield self._draft(
+                "escalation",
+                lambda about: escalation_message(about, audience.call, None),
+                incident.escalated_at,
+                reply=True,
+                broadcast=True,
+            )
+
+    def _once(
+        self, what: str, view: Callable[[Incident], SlackMessage], born: datetime, *, broadcast: bool = False
+    ) -> Iterator[Announcement]:
+        """A reply that is true of the moment at which it is made: it is never edited."""
+        if not self._said(what):
+            yield self._draft(what, view, born, reply=True, broadcast=broadcast)
+
+    def _draft(
+        self,
+        what: str,
+        view: Callable[[Incident], SlackMessage],
+        born: datetime,
+        *,
+        reply: bool = False,
+        broadcast: bool = False,
+        missed: bool = False,
+        channel: str | None = None,
+        told_in: str | None = None,
+    ) -> Announcement:
+        incident, root = self._incident, self._key
+        key = f"{root}:{what}" if what else root
+        return self._drafts.take(
+            key,
+            (incident, told_in),
             lambda: Announcement(
-                key=over, channel=channel, message=resolution_message(incident), born=resolved_at, thread_of=key
+                key=key,
+                channel=channel or self._audience.channel,
+                message=view(incident),
+                born=born,
+                thread_of=root if reply else None,
+                broadcast=broadcast,
+                missed=_missed(incident) if missed else None,
             ),
         )
+
+    def _said(self, what: str) -> bool:
+        return f"{self._key}:{what}" in self._world.posted
+
+    def _muted(self) -> bool:
+        incident = self._incident
+        return self._world.mutes.of(incident.cluster, incident.subjects, self._now) is not None
+
+
+def _over(changes: int) -> str:
+    """What the summary of an incident is called that began again so many times: each end is told by itself."""
+    return f"over:{changes}" if changes else "over"
+
+
+def _missed(incident: Incident) -> Missed | None:
+    if incident.resolved_at is None:
+        return None
+    return Missed(title=headline(incident), began=incident.began_at, ended=incident.resolved_at)
 
 
 def _of_operation(

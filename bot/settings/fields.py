@@ -261,7 +261,9 @@ HostOrAddress = Annotated[
         "mail.example.net",
     ),
 ]
-MailAddress = Annotated[str, matching(r"[^\s@<>,;]+@[^\s@<>,;]+", "a mail address", "duty@example.net")]
+MailAddress = Annotated[
+    str, matching(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", "a mail address", "duty@example.net")
+]
 UrlPath = Annotated[str, matching(r"/[!-~]*", "a path that begins with /", "/")]
 Account = Annotated[str, matching(r"[a-z_][a-z0-9_-]{0,31}", "an account's name", "lvsbot")]
 Jump = Annotated[

@@ -9,10 +9,10 @@ from typing import Any
 from bot.local.slack.blocks import check_blocks
 from bot.views.message import SlackMessage
 
-# What our messages may contain of Slack's markup: a time in the reader's zone, a person, a channel.
+# What our messages may contain of Slack's markup: a time in the reader's zone, a person or a group of them, a channel.
 OWN_MARKUP = re.compile(
     r"<!date\^\d+\^(?:\{date_short_pretty\} )?\{time_secs\}\|(?:\d\d-\d\d )?\d\d:\d\d:\d\d UTC>"
-    r"|<@[UW][A-Z0-9]+>|<#C[A-Z0-9]+>"
+    r"|<@[UW][A-Z0-9]+>|<!subteam\^S[A-Z0-9]+>|<#C[A-Z0-9]+>"
 )
 TEXT_LIMIT = 4000  # chat.update refuses a longer text (docs: msg_too_long)
 

@@ -1,0 +1,148 @@
+"""When Slack stays away: tell what is open by other ways, each in its own time, and that it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from bot.domain.events import FallbackSent
+from bot.domain.incidents import Incident
+from bot.flows.chronicle import Chronicle
+from bot.flows.ports import Clock, Entry, JournalUnavailable, NotDelivered, Way, Word
+from bot.flows.projecting import key_of, to_be_told
+from bot.views.notices import plain_notice
+
+log = structlog.get_logger(__name__)
+
+FIRST_WAIT_S = 2.0  # after a word that could not be sent; it doubles up to the longest
+LONGEST_WAIT_S = 60.0
+
+
+class Silence(Protocol):
+    """Who knows since when something cannot be said in Slack (the announcer)."""
+
+    def unsaid_since(self, key: str, channel: str) -> datetime | None:
+        """Since when nothing could be said of *key* in *channel*; None where it can."""
+        ...
+
+
+class Fallback:
+    """Sends over each of *ways* what Slack has not been taking for *after_s* seconds. *channels* is by cluster.
+
+    A word is sent, then recorded: after a death in between it is sent once more, with the same key.
+    """
+
+    def __init__(
+        self,
+        chronicle: Chronicle,
+        clock: Clock,
+        silence: Silence,
+        ways: Sequence[Way],
+        channels: Mapping[str, str],
+        *,
+        after_s: float,
+        look_s: float = 1.0,
+        first_wait_s: float = FIRST_WAIT_S,
+    ) -> None:
+        self._chronicle = chronicle
+        self._clock = clock
+        self._silence = silence
+        self._ways = tuple(ways)
+        self._channels = channels
+        self._after_s = after_s
+        self._look_s = look_s
+        self._first_wait_s = first_wait_s
+        self._unrecorded: dict[tuple[str, str], FallbackSent] = {}
+
+    async def run(self) -> None:
+        """Look after every way until cancelled; one that fails or hangs holds up no other."""
+        if not self._ways:
+            await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as group:
+            for way in self._ways:
+                group.create_task(self._serve(way))
+
+    async def _serve(self, way: Way) -> None:
+        failed = 0
+        while True:
+            try:
+                # One at a time: while it is on its way Slack may come back, and the rest is told there.
+                sent = await self._send_next(way)
+                failed = 0
+            except NotDelivered as error:
+                sent = False
+                failed += 1
+                log.warning("a word was not delivered", way=way.name, tries=failed, error=str(error))
+            if not sent:
+                await asyncio.sleep(self._pause(failed))
+
+    def _pause(self, failed: int) -> float:
+        """The seconds until the next look: longer each time in a row that nothing could be sent."""
+        if not failed:
+            return self._look_s
+        return float(min(self._first_wait_s * 2 ** min(failed - 1, 10), LONGEST_WAIT_S))
+
+    async def _send_next(self, way: Way) -> bool:
+        """Send the next word that is due, if there is one. Raises NotDelivered."""
+        await self._record(way)
+        word = next(self._due(way.name), None)
+        if word is None:
+            return False
+        await way.send(word)
+        log.warning("told another way than in slack", way=way.name, key=word.key)
+        digest = hashlib.sha256(word.text.encode()).hexdigest()[:16]
+        self._unrecorded[word.key, way.name] = FallbackSent(key=word.key, way=way.name, digest=digest)
+        await self._record(way)
+        return True
+
+    async def _record(self, way: Way) -> None:
+        """Record what was sent. While the journal takes nothing, this run knows, and will not send it again."""
+        mine = {sent: event for sent, event in self._unrecorded.items() if event.way == way.name}
+        for sent, event in mine.items():
+            try:
+                await self._chronicle.append(Entry(event=event))
+            except JournalUnavailable as error:
+                log.error("what was told another way is not recorded", way=event.way, key=event.key, error=str(error))
+                return
+            self._unrecorded.pop(sent, None)
+
+    def _due(self, way: str) -> Iterator[Word]:
+        for name, incidents in self._chronicle.world.incidents.items():
+            channel = self._channels.get(name)
+            for incident in incidents.all:
+                opened, over = key_of(incident), f"{key_of(incident)}:over"
+                if self._sent(opened, way):
+                    # Who was told of it is told of its end, wherever Slack is by then.
+                    if not incident.open and not self._sent(over, way):
+                        yield _word(over, incident, None)
+                elif channel and (since := self._unsaid(incident, channel)):
+                    yield _word(opened, incident, since)
+
+    def _sent(self, key: str, way: str) -> bool:
+        return (key, way) in self._chronicle.world.sent or (key, way) in self._unrecorded
+
+    def _unsaid(self, incident: Incident, channel: str) -> datetime | None:
+        """Since when *incident*, which is open, cannot be told in Slack, if that is long enough ago."""
+        world, now, key = self._chronicle.world, self._clock.now(), key_of(incident)
+        if not incident.open or key in world.posted or not to_be_told(incident, world, now):
+            return None
+        since = self._silence.unsaid_since(key, channel)
+        return since if since and (now - since).total_seconds() >= self._after_s else None
+
+
+def _word(key: str, incident: Incident, slack_away: datetime | None) -> Word:
+    notice = plain_notice(incident, slack_away)
+    return Word(
+        key=key,
+        title=notice.title,
+        text=notice.text,
+        incident=incident.id,
+        cluster=incident.cluster,
+        kind=incident.kind.value,
+        open=incident.open,
+    )

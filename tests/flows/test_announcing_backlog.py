@@ -1,0 +1,199 @@
+"""Nothing stale is news: what began and ended while nothing could be said is summed up, and counts as said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bot.views.message import SlackMessage
+from tests.flows.desk import DUTY, SITE, Desk, a_desk
+from tests.views.slack import shown
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with a_desk() as made:
+        yield made
+
+
+def blocks_of(desk: Desk, place: int) -> str:
+    message = desk.slack.messages(SITE)[place]
+    return shown(SlackMessage(text=message["text"], blocks=tuple(message["blocks"])))
+
+
+async def five_minutes_without_slack(desk: Desk, *numbers: int) -> None:
+    """Each of the incidents begins and ends while Slack is away."""
+    desk.slack.faults.down()
+    for number in numbers:
+        desk.open(number)
+    await desk.away()
+    desk.clock.pass_by(120)
+    desk.end(*numbers)
+    desk.clock.pass_by(180)
+
+
+async def test_what_began_and_ended_while_slack_was_away_is_one_message(desk: Desk) -> None:
+    async with desk.live():
+        await five_minutes_without_slack(desk, 1, 2, 3)
+        desk.slack.faults.clear()
+        await desk.settled()
+        (text,) = desk.texts()
+        assert text == "While Slack was away (12:00:00 to 12:05:00 UTC): 3 incidents that began and ended meanwhile"
+        told = blocks_of(desk, 0)
+        for number in (1, 2, 3):
+            assert f"12:00:00 UTC>, for 2 min: web{number} is up again" in told
+
+
+async def test_each_that_was_summed_up_counts_as_said_and_edits_nothing_later(desk: Desk) -> None:
+    async with desk.live():
+        await five_minutes_without_slack(desk, 1, 2)
+        desk.slack.faults.clear()
+        await desk.settled()
+        (message,) = desk.slack.messages(SITE)
+        assert [(m.key, m.ts) for m in desk.said()] == [(f"incident:site:{n}", message["ts"]) for n in (1, 2)]
+        desk.change(1, evidence=("found out later",))
+        await asyncio.sleep(0.2)
+    async with desk.live():
+        await asyncio.sleep(0.2)
+        assert desk.slack.messages(SITE) == [message]
+
+
+async def test_one_alone_is_told_as_what_it_is(desk: Desk) -> None:
+    async with desk.live():
+        await five_minutes_without_slack(desk, 1)
+        desk.slack.faults.clear()
+        await desk.settled()
+        assert desk.texts() == [":large_green_circle: web1 is up again"]
+        assert desk.replies() == []
+
+
+async def test_what_is_still_open_is_told_by_itself_and_before_the_summary(desk: Desk) -> None:
+    async with desk.live():
+        desk.slack.faults.down()
+        for number in (1, 2, 3):
+            desk.open(number)
+        await desk.away()
+        desk.end(1, 2)
+        desk.change(3, evidence=("worded as of now",))
+        desk.slack.faults.clear()
+        await desk.settled()
+        first, second = desk.texts()
+        assert "web3 is down" in first
+        assert "worded as of now" in blocks_of(desk, 0)
+        assert "2 incidents" in second
+
+
+async def test_what_was_told_before_the_outage_is_edited_and_not_summed_up(desk: Desk) -> None:
+    async with desk.live():
+        desk.open(1)
+        await desk.settled()
+        await five_minutes_without_slack(desk, 2, 3)
+        desk.end(1)
+        desk.slack.faults.clear()
+        await desk.settled()
+        first, second = desk.texts()
+        assert "web1 is up again" in first
+        assert "2 incidents" in second
+        assert len(desk.replies()) == 1
+
+
+async def test_what_ended_while_slack_was_there_is_never_summed_up(desk: Desk) -> None:
+    async with desk.live():
+        desk.clock.pass_by(60)
+        desk.open(1)
+        desk.open(2)
+        desk.end(1, 2)
+        await desk.settled()
+        assert len(desk.texts()) == 2
+
+
+async def test_after_a_long_absence_of_the_bot_what_is_over_is_summed_up(desk: Desk) -> None:
+    desk.open(1)
+    desk.open(2)
+    desk.clock.pass_by(300)
+    desk.end(1, 2)
+    desk.open(3)
+    desk.clock.pass_by(3600)
+    async with desk.live():
+        await desk.settled()
+        first, second = desk.texts()
+        assert "web3 is down" in first
+        assert (
+            second
+            == "While the bot could not tell (12:00:00 to 13:05:00 UTC): 2 incidents that began and ended meanwhile"
+        )
+
+
+async def test_one_that_was_told_before_the_bot_died_is_not_summed_up_with_the_others(desk: Desk) -> None:
+    async with desk.live():
+        desk.open(1)
+        await desk.settled()
+    desk.journal.store.recorded.clear()  # the death took the record along
+    desk.open(2)
+    desk.open(3)
+    desk.clock.pass_by(60)
+    desk.end(1, 2, 3)
+    desk.clock.pass_by(60)
+    async with desk.live():
+        await desk.settled()
+        first, second = desk.texts()
+        assert "web1 is up again" in first
+        assert "2 incidents" in second
+
+
+async def test_what_was_summed_up_and_begins_again_is_told_by_itself(desk: Desk) -> None:
+    async with desk.live():
+        await five_minutes_without_slack(desk, 1, 2)
+        desk.slack.faults.clear()
+        await desk.settled()
+        desk.change(1, resolved_at=None, changes=1)
+        await desk.settled()
+        assert "web1 is down" in desk.texts()[1]
+        desk.clock.pass_by(30)
+        desk.end(1)
+        await desk.settled()
+        assert len(desk.texts()) == 2
+        assert "web1 is up again" in desk.texts()[1]
+
+
+async def test_a_very_long_backlog_fits_into_what_slack_takes(desk: Desk) -> None:
+    numbers = range(1, 231)
+    async with desk.live():
+        desk.slack.faults.down()
+        for number in numbers:
+            desk.open(number, subject="w" * 60 + str(number))
+        await desk.away()
+        desk.end(*numbers)
+        desk.slack.faults.clear()
+        await desk.settled()
+        assert ["200 incidents" in text for text in desk.texts()] == [True, False]
+        assert "… and 160 more" in blocks_of(desk, 0)
+        assert len({m.key for m in desk.said()}) == 230
+
+
+async def test_when_slack_is_back_is_found_out_although_nothing_is_to_be_said(desk: Desk) -> None:
+    async with desk.live() as announcer:
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        desk.change(1, withdrawn=True)
+        desk.slack.faults.clear()
+        async with asyncio.timeout(20):
+            while not announcer.reachable:
+                await asyncio.sleep(0.01)
+        assert desk.texts() == []
+
+
+async def test_an_escalation_that_came_too_late_is_not_made(desk: Desk) -> None:
+    async with desk.live(escalate_to=DUTY):
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        desk.clock.pass_by(900)
+        desk.change(1, escalated_at=desk.clock.now())
+        desk.end(1)
+        desk.slack.faults.clear()
+        await desk.settled()
+        assert desk.texts(DUTY) == []

@@ -1,0 +1,170 @@
+"""Slack's limits: everything is said in the end, the news first, and only with the newest words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from bot.adapters.messenger import SlackMessenger
+from bot.flows.announcing import Announcement, Announcer, Pace
+from bot.flows.chronicle import Chronicle
+from bot.local.slack.faults import Fault, FaultKind
+from bot.views.message import SlackMessage
+from tests.domain.reference import FLEET
+from tests.fakes.journal import MemoryJournal
+from tests.flows.desk import DUTY, SITE, Desk, a_desk
+
+POST, UPDATE = frozenset({"chat.postMessage"}), frozenset({"chat.update"})
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with a_desk() as made:
+        yield made
+
+
+async def test_sixty_incidents_at_five_messages_a_second_are_all_told_once_and_in_order() -> None:
+    async with a_desk(speed=20) as desk, desk.live():
+        desk.slack.faults.rate(5)
+        opened = [desk.open(number) for number in range(1, 61)]
+        await desk.settled()
+        assert desk.texts() == [t for o in opened for t in desk.texts() if f"{o.subject} " in t]
+        assert len(desk.texts()) == 60
+        refused = [c for c in desk.slack.calls if c.status == 429]
+        assert refused
+
+
+async def test_what_changes_thrice_while_it_waits_is_edited_once(desk: Desk) -> None:
+    async with desk.live():
+        desk.open(1)
+        await desk.settled()
+        desk.slack.faults.rate_limited(1, retry_after=1, methods=UPDATE)
+        for evidence in ("one", "two", "three"):
+            desk.change(1, evidence=(evidence,))
+            await asyncio.sleep(0.1)
+        await desk.settled()
+        (edit,) = desk.made("chat.update")
+        assert "three" in str(edit["blocks"])
+
+
+async def test_openings_go_before_edits_and_edits_before_replies(desk: Desk) -> None:
+    async with desk.live(pace=Pace(rate=20, burst=2)):
+        desk.open(1)
+        desk.open(2)
+        await desk.settled()
+        desk.clock.pass_by(60)
+        before = len(desk.slack.calls)
+        desk.change(2, evidence=("refused",))
+        desk.end(1)
+        desk.open(3)
+        await desk.settled()
+        calls = [c for c in desk.slack.calls[before:] if c.ok]
+        assert [(c.method, c.args.get("thread_ts") is not None) for c in calls] == [
+            ("chat.postMessage", False),
+            ("chat.update", False),
+            ("chat.update", False),
+            ("chat.postMessage", True),
+        ]
+
+
+async def test_a_channel_that_slack_asks_patience_for_holds_up_no_other_and_no_edit_of_its_own(desk: Desk) -> None:
+    async with desk.live(escalate_to=DUTY):
+        desk.open(1)
+        await desk.settled()
+        desk.slack.faults.rate_limited(1, retry_after=3600, methods=POST)
+        desk.open(2)
+        await desk.slack.wait_for(lambda: [c for c in desk.slack.calls if c.status == 429], 20)
+        desk.change(1, escalated_at=desk.clock.now(), evidence=("refused",))
+        await desk.slack.wait_for(lambda: desk.texts(DUTY) and desk.made("chat.update"), 20)
+        desk.open(3)
+        await asyncio.sleep(0.2)
+        assert len(desk.texts()) == 1
+        # Asking again before the time would only prolong it.
+        assert len([c for c in desk.slack.calls if c.status == 429]) == 1
+        assert desk.announcer
+        assert desk.announcer.reachable
+        assert desk.announcer.unsaid_since("incident:site:2", SITE)
+        assert desk.announcer.unsaid_since("incident:site:2", DUTY) is None
+
+
+async def test_what_slack_refused_is_tried_again_when_it_says_something_else_or_after_a_while() -> None:
+    async with a_desk() as desk, desk.live():
+        desk.slack._world.workspace.channels[SITE].members.discard("U0LVSBOT")
+        desk.open(1)
+
+        def refused() -> int:
+            return len([c for c in desk.slack.calls if c.method == "chat.postMessage" and not c.ok])
+
+        await desk.slack.wait_for(lambda: refused() == 1, 20)
+        assert desk.announcer
+        while desk.announcer.unsaid_since("incident:site:1", SITE) is None:
+            await asyncio.sleep(0.01)
+        desk.change(1, evidence=("refused",))
+        await desk.slack.wait_for(lambda: refused() == 2, 20)
+        await asyncio.sleep(0.2)
+        assert refused() == 2
+        desk.slack._world.workspace.channels[SITE].members.add("U0LVSBOT")
+        desk.clock.speed = 10_000  # the five minutes pass
+        await desk.slack.wait_for(desk.texts, 20)
+        await desk.settled()
+        assert desk.announcer.unsaid_since("incident:site:1", SITE) is None
+
+
+async def test_a_token_that_is_revoked_loses_nothing(desk: Desk) -> None:
+    async with desk.live():
+        world = desk.slack._world
+        world.config = type(world.config)(
+            channels=world.config.channels, bot_token="xoxb-another", app_token=world.config.app_token
+        )
+        desk.open(1)
+        await desk.away()
+        world.config = desk.slack.config
+        await desk.settled()
+        assert len(desk.texts()) == 1
+
+
+async def test_a_count_that_goes_down_every_moment_keeps_no_reply_waiting(desk: Desk) -> None:
+    born = desk.clock.now() + timedelta(seconds=1)
+    count = 1000
+
+    def due(_world: object, _now: object) -> list[Announcement]:
+        nonlocal count
+        count -= 1
+
+        def said(key: str, text: str, *, thread_of: str | None = None, passing: bool = False) -> Announcement:
+            message = SlackMessage(text=text)
+            return Announcement(key=key, channel=SITE, message=message, born=born, thread_of=thread_of, passing=passing)
+
+        return [
+            said("operation:1", f"{count} left", passing=True),
+            said("incident:1", "down"),
+            said("incident:1:over", "over", thread_of="incident:1"),
+        ]
+
+    messenger = SlackMessenger(desk.slack.bot_token, desk.slack.base_url)
+    announcer = Announcer(
+        Chronicle(MemoryJournal(), FLEET), messenger, desk.clock, due, again_s=0.01, pace=Pace(rate=20, burst=1)
+    )
+    running = asyncio.create_task(announcer.run())
+    try:
+        await desk.slack.wait_for(desk.replies, 20)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await messenger.close()
+
+
+async def test_an_answer_that_never_comes_is_given_up_and_looked_for(desk: Desk) -> None:
+    async with desk.live(messenger=_hasty):
+        desk.slack.faults.arm(Fault(kind=FaultKind.TIMEOUT, seconds=30, after_effect=True, methods=POST))
+        desk.open(1)
+        await desk.settled()
+        assert len(desk.texts()) == 1
+
+
+def _hasty(real: object) -> object:
+    real._timeout_s = 1  # type: ignore[attr-defined]
+    return real

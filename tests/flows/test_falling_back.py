@@ -1,0 +1,250 @@
+"""When Slack stays away: each way is told once of what is open, and of its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pytest
+
+from bot.domain.events import FallbackSent, MuteSet
+from bot.flows.falling_back import Fallback
+from bot.flows.ports import Entry, NotDelivered, Word
+from tests.flows.desk import ALICE, Desk, a_desk
+
+
+@dataclass
+class Letterbox:
+    """A way that keeps what it is given. It fails ``failing`` times first, or hangs."""
+
+    name: str = "webhook"
+    failing: int = 0
+    hanging: bool = False
+    got: list[Word] = field(default_factory=list)
+    tries: int = 0
+
+    async def send(self, word: Word) -> None:
+        self.tries += 1
+        if self.hanging:
+            await asyncio.Event().wait()
+        if self.failing:
+            self.failing -= 1
+            raise NotDelivered("not today")
+        self.got.append(word)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def heads(self) -> list[tuple[str, bool]]:
+        return [(word.key, word.open) for word in self.got]
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with a_desk() as made:
+        yield made
+
+
+@asynccontextmanager
+async def falling_back(desk: Desk, *ways: Letterbox) -> AsyncIterator[None]:
+    assert desk.chronicle
+    assert desk.announcer
+    fallback = Fallback(
+        desk.chronicle,
+        desk.clock,
+        desk.announcer,
+        ways,
+        {"site": "C0SITE"},
+        after_s=60,
+        look_s=0.02,
+        first_wait_s=0.02,
+    )
+    running = asyncio.create_task(fallback.run())
+    try:
+        yield
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(done: object, within: float = 20) -> None:
+    assert callable(done)
+    async with asyncio.timeout(within):
+        while not done():
+            await asyncio.sleep(0.01)
+
+
+async def a_while() -> None:
+    await asyncio.sleep(0.15)
+
+
+async def test_what_is_open_is_sent_once_slack_has_been_away_for_long_and_so_is_its_end(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.slack.faults.down()
+        desk.open(1, evidence=("http: connection refused",))
+        await desk.away()
+        desk.clock.pass_by(55)
+        await a_while()
+        assert way.got == []
+        desk.clock.pass_by(10)
+        await until(lambda: way.got)
+        (word,) = way.got
+        assert (word.title, word.incident, word.cluster, word.kind) == (
+            "[site] web1 is down",
+            1,
+            "site",
+            "real server down",
+        )
+        assert word.text.splitlines() == [
+            "web1 is down",
+            "incident 1 of site, since 12:00:00 UTC",
+            "- http: connection refused",
+            "Slack has been away since 12:00:00 UTC: it is told there when it is back.",
+        ]
+        desk.clock.pass_by(60)
+        desk.end(1)
+        await until(lambda: len(way.got) == 2)
+        assert way.heads() == [("incident:site:1", True), ("incident:site:1:over", False)]
+        assert "over at 12:02:05 UTC after 2 min 5 s" in way.got[1].text
+        await a_while()
+        assert len(way.got) == 2
+
+
+async def test_what_begins_while_slack_has_been_away_for_long_is_sent_at_once(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        desk.clock.pass_by(70)
+        await until(lambda: way.got)
+        desk.open(2)
+        await until(lambda: len(way.got) == 2)
+        assert way.heads() == [("incident:site:1", True), ("incident:site:2", True)]
+
+
+async def test_what_ended_before_that_or_stands_in_slack_already_is_not_sent(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.open(1)
+        await desk.settled()
+        desk.slack.faults.down()
+        desk.open(2)
+        await desk.away()
+        desk.end(2)
+        desk.clock.pass_by(70)
+        await a_while()
+        assert way.got == []
+
+
+async def test_who_was_told_of_it_is_told_of_its_end_although_slack_is_back(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        desk.clock.pass_by(70)
+        await until(lambda: way.got)
+        desk.slack.faults.clear()
+        await desk.settled()
+        desk.open(2)
+        desk.end(1)
+        await until(lambda: len(way.got) == 2)
+        await a_while()
+        assert way.heads() == [("incident:site:1", True), ("incident:site:1:over", False)]
+        assert "Slack has been away" not in way.got[1].text
+
+
+async def test_what_is_muted_is_not_sent(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        assert desk.chronicle
+        until_then = datetime.fromtimestamp(desk.clock() + 600, desk.clock.now().tzinfo)
+        await desk.chronicle.append(
+            Entry(event=MuteSet(cluster="site", subject="web1", until=until_then, by=ALICE, maintenance=True))
+        )
+        desk.clock.pass_by(70)
+        await a_while()
+        assert way.got == []
+
+
+async def test_a_channel_that_takes_nothing_for_long_is_as_if_slack_were_away(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.slack._world.workspace.channels["C0SITE"].members.discard("U0LVSBOT")
+        desk.open(1)
+        assert desk.announcer
+        await until(lambda: desk.announcer and desk.announcer.unsaid_since("incident:site:1", "C0SITE"))
+        desk.clock.pass_by(70)
+        await until(lambda: way.got)
+        assert desk.announcer.reachable
+
+
+async def test_one_way_that_fails_or_hangs_holds_up_neither_the_other_nor_slack(desk: Desk) -> None:
+    flaky, stuck, good = Letterbox("email", failing=3), Letterbox("stuck", hanging=True), Letterbox()
+    async with desk.live(), falling_back(desk, flaky, stuck, good):
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        desk.clock.pass_by(70)
+        await until(lambda: good.got)
+        await until(lambda: flaky.got)
+        assert flaky.tries == 4
+        desk.slack.faults.clear()
+        await desk.settled()
+        assert len(desk.texts()) == 1
+        assert stuck.tries == 1
+
+
+async def test_after_a_failure_it_is_tried_again_less_and_less_often(desk: Desk) -> None:
+    async with desk.live():
+        assert desk.chronicle
+        assert desk.announcer
+        fallback = Fallback(desk.chronicle, desk.clock, desk.announcer, (), {}, after_s=60)
+        assert [fallback._pause(n) for n in (0, 1, 2, 3, 5, 6, 100)] == [1, 2, 4, 8, 32, 60, 60]
+
+
+async def test_a_restart_sends_nothing_that_was_sent(desk: Desk) -> None:
+    first, second = Letterbox(), Letterbox()
+    async with desk.live(), falling_back(desk, first):
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        desk.clock.pass_by(70)
+        await until(lambda: first.got)
+    async with desk.live(), falling_back(desk, second):
+        await desk.away()
+        desk.clock.pass_by(70)
+        await a_while()
+        assert second.got == []
+        desk.end(1)
+        await until(lambda: second.got)
+        assert second.heads() == [("incident:site:1:over", False)]
+
+
+async def test_while_the_journal_takes_nothing_it_is_sent_once_all_the_same_and_recorded_later(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        desk.journal.fail = "disk full"
+        desk.clock.pass_by(70)
+        await until(lambda: way.got)
+        await a_while()
+        assert len(way.got) == 1
+        desk.journal.fail = None
+        await until(lambda: [r for r in desk.journal.store.recorded if isinstance(r.event, FallbackSent)])
+
+
+async def test_without_any_way_nothing_is_done(desk: Desk) -> None:
+    async with desk.live(), falling_back(desk):
+        await a_while()

@@ -1,0 +1,63 @@
+"""Reminders, escalations, backlogs and words by other ways: Slack takes them all, and they say what is so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.domain.incidents import Incident
+from bot.views.notices import (
+    Missed,
+    again_message,
+    backlog_message,
+    escalation_message,
+    flapping_message,
+    mention,
+    plain_notice,
+    reminder_message,
+)
+from tests.views import strange
+from tests.views.slack import assert_slack_takes, shown
+
+QUICK = settings(max_examples=60, deadline=None)
+missed = st.builds(
+    lambda title, began, seconds: Missed(title=title, began=began, ended=began + timedelta(seconds=seconds)),
+    strange.words,
+    strange.times,
+    st.floats(0, 1e6),
+)
+
+
+@QUICK
+@given(strange.incidents(), st.one_of(st.none(), strange.times), st.one_of(st.none(), strange.actors))
+def test_slack_takes_every_reply_about_every_incident(incident: Incident, at: object, by: object) -> None:
+    changed = replace(incident, reminded_at=at, escalated_at=at, acknowledged_by=by)  # type: ignore[arg-type]
+    for message in (reminder_message(changed), again_message(changed), flapping_message(changed)):
+        assert_slack_takes(message)
+    for channel in (None, "C0SITE"):
+        assert_slack_takes(escalation_message(changed, ("U0ALICE", "S0OPS"), channel))
+
+
+@QUICK
+@given(st.lists(missed, min_size=2, max_size=120), strange.times, st.booleans())
+def test_slack_takes_every_backlog_and_it_says_how_many(several: list[Missed], since: object, away: bool) -> None:
+    message = backlog_message(several, since, several[0].ended, slack_away=away)  # type: ignore[arg-type]
+    assert_slack_takes(message)
+    assert f"{len(several)} incidents" in message.text
+    assert shown(message).count("• ") >= min(len(several), 40)
+
+
+@QUICK
+@given(strange.incidents(), st.one_of(st.none(), strange.times))
+def test_a_word_by_another_way_has_one_line_as_its_title_and_no_markup(incident: Incident, away: object) -> None:
+    notice = plain_notice(incident, away)  # type: ignore[arg-type]
+    assert len(notice.title) <= 200
+    assert f"incident {incident.id} of {incident.cluster}" in notice.text
+    assert "<!date" not in notice.text
+
+
+def test_a_user_and_a_user_group_are_mentioned_as_slack_wants_it() -> None:
+    assert (mention("U0ALICE"), mention("W0BOB"), mention("S0OPS")) == ("<@U0ALICE>", "<@W0BOB>", "<!subteam^S0OPS>")
