@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import pytest
 from bot.adapters.shell import FabricShell, SshLogin
 from bot.adapters.shell.hostkeys import KnownHostsUnreadable, PinnedKeys
 from bot.domain.fleet import Director, SshAccess
+from bot.flows.details import PROCESSES
 from bot.flows.ports import (
     AuthenticationRefused,
     HostKeyRefused,
@@ -26,6 +29,9 @@ from bot.flows.ports import (
     ShellError,
     Unreachable,
 )
+from bot.lvs import sysctl
+from bot.lvs.date import parse_now, show_now
+from bot.lvs.processes import parse_processes
 from tests.contracts.sshd import Sshd, free_port, new_key, public
 from tests.fakes.shell import FakeHost, FakeShell, Reply
 
@@ -76,7 +82,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory, key: Path) -> Iterator[tuple
 async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
     if request.param == "fake":
         directors = [Director(name=n, address=ip_address(a), interface="br0") for n, a in GONE_AND_FAKE.items()]
-        shell = FakeShell({"sv1": FakeHost(), "sv2": FakeHost()})
+        here = {"net.ipv4.ip_forward": "0", "kernel.random.boot_id": str(uuid.uuid4())}
+        shell = FakeShell({"sv1": FakeHost(sysctls=here), "sv2": FakeHost()}, now=lambda: datetime.now(UTC))
         shell.programs |= {"printf": printf, "false": fails, "sleep": sleep}
         yield Site(shell=shell, sv1=directors[0], sv2=directors[1], gone=directors[2])
         return
@@ -146,6 +153,33 @@ async def test_sudo_can_be_asked_for_another_account_than_root(site: Site) -> No
     result = await site.shell.run(site.sv1, ("printf", "%s|", "as it"), sudo=True, user="lvs-agent")
     assert result.argv == ("sudo", "-n", "-u", "lvs-agent", "printf", "%s|", "as it")
     assert result.stdout == "as it|"
+
+
+async def test_ps_that_finds_no_process_fails_without_a_word(site: Site) -> None:
+    result = await site.shell.run(site.sv1, ("ps", "-C", "no-such-program", "-o", "pid=,ppid=,stat=,comm="))
+    assert (result.exit_status, result.stdout, result.stderr) == (1, "", "")
+
+
+async def test_whatever_keepalived_there_is_its_processes_can_be_listed(site: Site) -> None:
+    result = await site.shell.run(site.sv1, PROCESSES.argv)
+    assert PROCESSES.answered_by(result)
+    parse_processes(result.stdout)
+
+
+async def test_sysctl_passes_over_a_setting_that_does_not_exist(site: Site) -> None:
+    keys = (sysctl.IP_FORWARD, "net.ipv4.no.such.setting", sysctl.BOOT_ID)
+    result = await site.shell.run(site.sv1, sysctl.read(keys))
+    assert result.exit_status == 0
+    values = sysctl.parse_values(result.stdout, keys)
+    assert sysctl.switched_on(values, sysctl.IP_FORWARD) is not None
+    assert values["net.ipv4.no.such.setting"] is None
+    assert uuid.UUID(values[sysctl.BOOT_ID])
+
+
+async def test_date_tells_the_time_of_the_moment_of_asking(site: Site) -> None:
+    before = datetime.now(UTC)
+    result = await site.shell.run(site.sv1, show_now())
+    assert before <= parse_now(result.stdout) <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("argv", [(), ("printf", "nul\0"), ("printf", "\ud800")], ids=["empty", "nul", "surrogate"])
