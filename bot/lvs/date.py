@@ -21,6 +21,6 @@ def parse_now(text: str) -> datetime:
     """What :func:`show_now`'s command printed, in UTC. Raises Unreadable."""
     lines = lines_of(TOOL, text)
     if len(lines) != 1:
-        raise Unreadable(TOOL, len(lines), text, "not one line with the time")
+        raise Unreadable(TOOL, max(len(lines), 1), text, "not one line with the time")
     match = lines[0].matched(NOW, "a time (SECONDS.NANOSECONDS)")
     return datetime.fromtimestamp(int(match["seconds"]), UTC) + timedelta(microseconds=int(match["fraction"]) // 1000)

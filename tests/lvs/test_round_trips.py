@@ -22,9 +22,11 @@ from bot.domain.observed import (
     ServiceKey,
 )
 from bot.lvs import iproute, ipvsadm, systemd
+from bot.lvs.date import parse_now
 from bot.lvs.errors import Unreadable
 from bot.lvs.iptables import parse_rules
 from bot.lvs.keepalived import read_event
+from bot.lvs.processes import parse_processes
 from bot.lvs.sysctl import parse_values
 from tests.lvs import printing
 from tests.lvs.captured import captured, captures
@@ -209,6 +211,8 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "unit": systemd.parse_unit,
     "settings": parse_values,
     "rules": parse_rules,
+    "processes": parse_processes,
+    "now": parse_now,
     "event": lambda text: read_event(text, cluster="site", director="sv1"),
 }
 EVERY_CAPTURE = tuple(captured(name) for name in captures("*/*"))
