@@ -42,6 +42,7 @@ from bot.flows.probing import Probing
 from bot.flows.projecting import projection
 from bot.flows.reconciling import Reconciler
 from bot.flows.selftest_requests import SelfTestRequests
+from bot.flows.snapshots import Snapshots
 from bot.flows.timekeeping import keep_time
 from bot.settings import Settings, SlackMode
 
@@ -82,6 +83,7 @@ class Parts:
         self.clock = SystemClock()
         self.journal = journal
         self.chronicle = Chronicle(journal, settings.fleet)
+        self.snapshots = Snapshots(self.chronicle, journal)
         self.shell = FabricShell(
             SshLogin(
                 known_hosts=settings.ssh.known_hosts,
@@ -151,7 +153,9 @@ class Parts:
 async def open_parts(settings: Settings, kind: str) -> Parts:
     """Open the journal and read what it adds up to. Raises JournalUnavailable."""
     parts = Parts(settings, await open_journal(settings.storage.url, password=settings.storage.password), kind)
-    await parts.chronicle.catch_up()
+    recalled = await parts.snapshots.recall()
+    folded = await parts.chronicle.catch_up()
+    log.debug("the journal is read", snapshot=recalled, events=folded)
     return parts
 
 
@@ -306,6 +310,7 @@ class Bot:
             self._follow(),
             self._adopt_orphans(),
             self._retain(),
+            parts.snapshots.run(),
             watch_silence(parts.chronicle, self._heartbeats),
             keep_time(parts.chronicle, parts.clock, _patience(parts.settings)),
             *(caller.run() for caller in self._roll_callers),
@@ -333,6 +338,7 @@ class Bot:
         await self._prober.close()
         for way in self._ways:
             await way.close()
+        await self._parts.snapshots.keep()
         log.info("bot stopped")
 
     async def _follow(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
 
 from bot.domain import findings, incidents, mutes, operations, selftest, senses, situation
 from bot.domain.events import (
@@ -32,11 +34,17 @@ from bot.domain.senses import Senses
 from bot.domain.situation import Situation
 from bot.flows.ports import Entry, Journal, MessageRef
 
+log = structlog.get_logger(__name__)
+
 SUMMED_UP = "summed up"
 """The digest of what was said in a message about several things at once: nothing is said of it again."""
 
 Listener = Callable[[Recorded], None]
 PAGE = 2000
+PROGRESS_S = 3.0  # a journal that takes longer than this to fold says how far it is, this often
+MESSAGES = 1000  # so many messages are remembered before those that nothing will edit any more are let go
+# What is about no incident and no operation in memory is edited for half a day at most (projecting.py, STALE).
+EDITED = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +65,8 @@ class Posted:
 class World:
     """What the journal adds up to so far: the folds, by cluster.
 
-    ``posted`` is by the announcer's keys; ``sent`` is (key, way) of what was said another way than in Slack.
+    ``posted`` is by the announcer's keys; ``sent`` is when what was said another way than in Slack, by (key, way).
+    ``most`` is how many of both there may be before those that nothing needs any more are let go.
     """
 
     situations: dict[str, Situation]
@@ -67,7 +76,8 @@ class World:
     senses: Senses = field(default_factory=Senses)
     selftests: SelfTests = field(default_factory=SelfTests)
     posted: dict[str, Posted] = field(default_factory=dict)
-    sent: frozenset[tuple[str, str]] = frozenset()
+    sent: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    most: int = MESSAGES
     sequence: int = 0
 
     @classmethod
@@ -78,20 +88,37 @@ class World:
             incidents={c.name: Incidents() for c in fleet.clusters},
         )
 
+    def copy(self) -> World:
+        """The world as it is now: what is folded into this one later does not show in the copy."""
+        return replace(
+            self,
+            situations=dict(self.situations),
+            incidents=dict(self.incidents),
+            posted=dict(self.posted),
+            sent=dict(self.sent),
+        )
+
 
 class Chronicle:
     """The journal together with what it adds up to. Everything that the bot learns or does goes through here."""
 
-    def __init__(self, journal: Journal, fleet: Fleet) -> None:
+    def __init__(self, journal: Journal, fleet: Fleet, *, progress_s: float = PROGRESS_S) -> None:
         self.journal = journal
         self.fleet = fleet
         self.world = World.of(fleet)
         self._listeners: list[Listener] = []
+        self._progress_s = progress_s
         self._catching_up = asyncio.Lock()
 
     def listen(self, listener: Listener) -> None:
         """Call *listener* with every event that is recorded from now on, in order. It must not block."""
         self._listeners.append(listener)
+
+    def resume(self, world: World) -> None:
+        """Begin with *world* instead of with nothing. Raises ValueError where something has been folded already."""
+        if self.world.sequence:
+            raise ValueError("a chronicle that has begun cannot begin anew")
+        self.world = world
 
     async def append(self, *entries: Entry) -> tuple[Recorded | None, ...]:
         """Append *entries* (see :meth:`Journal.append`) and fold them in. Raises JournalUnavailable."""
@@ -108,10 +135,12 @@ class Chronicle:
         """Fold in what others wrote (a terminal command, another task) and return how many events that were."""
         async with self._catching_up:
             count = 0
+            progress = _Progress(self.journal, self._progress_s)
             while page := await self.journal.read(after=self.world.sequence, limit=PAGE):
                 for event in page:
                     self._apply(event)
                 count += len(page)
+                await progress.at(self.world.sequence)
             return count
 
     def _apply(self, recorded: Recorded) -> None:
@@ -120,6 +149,25 @@ class Chronicle:
         fold(self.world, recorded, self.fleet)
         for listener in self._listeners:
             listener(recorded)
+
+
+class _Progress:
+    """Says how far a long journal has been folded: a start that takes minutes must not look like one that hangs."""
+
+    def __init__(self, journal: Journal, every_s: float) -> None:
+        self._journal = journal
+        self._every_s = every_s
+        self._said_at = asyncio.get_running_loop().time()
+        self._of = 0
+
+    async def at(self, sequence: int) -> None:
+        """The journal has been folded up to *sequence*."""
+        now = asyncio.get_running_loop().time()
+        if now - self._said_at < self._every_s:
+            return
+        self._said_at = now
+        self._of = self._of or await self._journal.last_sequence()
+        log.info("folding the journal", sequence=sequence, of=max(self._of, sequence))
 
 
 def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
@@ -133,7 +181,9 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     if isinstance(event, MessagePosted):
         _posted(world, event, recorded.recorded_at)
     if isinstance(event, FallbackSent):
-        world.sent |= {(event.key, event.way)}
+        world.sent[event.key, event.way] = recorded.recorded_at
+    if len(world.posted) + len(world.sent) > world.most:
+        _let_go(world, recorded.recorded_at - EDITED)
     name = getattr(event, "cluster", None)
     if name not in world.situations or not _known(event, fleet.cluster(name)):
         return
@@ -150,6 +200,25 @@ def _posted(world: World, event: MessagePosted, at: datetime) -> None:
     before = world.posted.get(event.key)
     since = before.since if before and before.ref == ref and not before.summed_up else at
     world.posted[event.key] = Posted(ref=ref, digest=event.digest, since=since)
+
+
+def _let_go(world: World, before: datetime) -> None:
+    """Forget the messages from *before* that are about nothing in memory: nobody will ask to have them edited.
+
+    The announcer posts what it does not know to have posted. So what is forgotten must be what no projection will ever
+    draw up again: an incident or an operation that has left memory, anything else that is old.
+    """
+    alive = {f"incident:{i.cluster}:{i.id}" for incidents in world.incidents.values() for i in incidents.all}
+    alive |= {f"operation:{operation}" for operation in world.operations.by_id}
+    world.posted = {key: said for key, said in world.posted.items() if said.since >= before or _is_of(key, alive)}
+    world.sent = {about: at for about, at in world.sent.items() if at >= before or _is_of(about[0], alive)}
+    # Gone through again only when there are twice as many: most events do not pay for it.
+    world.most = max(MESSAGES, 2 * (len(world.posted) + len(world.sent)))
+
+
+def _is_of(key: str, subjects: set[str]) -> bool:
+    """Whether *key* is one of *subjects* or says more behind one (``incident:site:7:over``)."""
+    return any(key[:end] in subjects for end, sign in enumerate(f"{key}:") if sign == ":")
 
 
 def _known(event: Event, cluster: Cluster) -> bool:

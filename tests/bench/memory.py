@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 
 from bot.local.slack import StandIn
-from tests.bench.processes import CannotMeasure, health, running_bare, running_bot
+from tests.bench.processes import CannotMeasure, health, memory_mib, running_bare, running_bot
 from tests.bench.results import Result, Size
 from tests.bench.site import Cluster, play_director, start_sshds, write_bot
 from tests.contracts.sshd import free_port, new_key
@@ -36,15 +36,15 @@ async def measure(folder: Path, size: Size) -> list[Result]:
         files = write_bot(folder / "bot", [cluster], slack=slack, key=key)
         async with running_bot(files, slack) as pid:
             await asyncio.sleep(1)
-            first = _mib(pid, "VmRSS")
+            first = memory_mib(pid, "VmRSS")
         async with running_bot(files, slack) as pid, aiohttp.ClientSession() as session:
             await asyncio.sleep(2 * size.seconds)
             state = await health(session, files)
-            resident, private = _mib(pid, "VmRSS"), _mib(pid, "RssAnon")
+            resident, private = memory_mib(pid, "VmRSS"), memory_mib(pid, "RssAnon")
         if state is None or state["errands"]:
             raise CannotMeasure(f"the bot is not idle: {state}")
         async with running_bare("libraries", log=folder / "libraries.log", environ={}) as pid:
-            libraries = _mib(pid, "VmRSS")
+            libraries = memory_mib(pid, "VmRSS")
         return [
             Result(
                 what=f"idle memory with {len(places)} probes",
@@ -55,11 +55,3 @@ async def measure(folder: Path, size: Size) -> list[Result]:
                 f"{libraries:.0f}; the very first start, which makes the journal, {first:.0f}",
             )
         ]
-
-
-def _mib(pid: int, what: str) -> float:
-    """``VmRSS`` or ``RssAnon`` of a process (proc(5), status), in MiB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{what}:"):
-            return int(line.split()[1]) / 1024
-    raise CannotMeasure(f"process {pid} says nothing of its memory")

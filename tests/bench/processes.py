@@ -52,11 +52,11 @@ async def running(arguments: tuple[str, ...], log: Path, environ: Mapping[str, s
 
 
 @asynccontextmanager
-async def running_bot(files: BotFiles, slack: StandIn) -> AsyncIterator[int]:
-    """The bot itself, connected to *slack*; gives its pid. Raises CannotMeasure."""
+async def running_bot(files: BotFiles, slack: StandIn, *, patience_s: float = PATIENCE_S) -> AsyncIterator[int]:
+    """The bot itself, connected to *slack*; gives its pid. Raises CannotMeasure after *patience_s*."""
     log = files.directory / "bot.log"
     async with running(("bot", "run", "--config", str(files.bot)), log, files.environ) as pid:
-        await _until_ready(files, slack, log)
+        await _until_ready(files, slack, log, pid, patience_s)
         yield pid
 
 
@@ -70,12 +70,14 @@ async def health(session: aiohttp.ClientSession, files: BotFiles) -> dict[str, A
         return None
 
 
-async def _until_ready(files: BotFiles, slack: StandIn, log: Path) -> None:
+async def _until_ready(files: BotFiles, slack: StandIn, log: Path, pid: int, patience_s: float) -> None:
     async with aiohttp.ClientSession() as session:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 while not (slack.connected and await health(session, files)):
-                    await asyncio.sleep(0.05)
+                    if not _lives(pid):
+                        raise CannotMeasure(f"the bot ended:\n{_end_of(log)}")
+                    await asyncio.sleep(0.02)
         except TimeoutError:
             raise CannotMeasure(f"the bot did not start:\n{_end_of(log)}") from None
 
@@ -95,3 +97,15 @@ async def running_bare(what: str, *arguments: str, log: Path, environ: Mapping[s
 
 def _end_of(log: Path) -> str:
     return log.read_text(errors="replace")[-2000:]
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def memory_mib(pid: int, what: str) -> float:
+    """``VmRSS``, ``VmHWM`` (its highest) or ``RssAnon`` of a process (proc(5), status), in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{what}:"):
+            return int(line.split()[1]) / 1024
+    raise CannotMeasure(f"process {pid} says nothing of its memory")

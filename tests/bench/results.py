@@ -45,16 +45,21 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is measured: ``rounds`` of each side, ``seconds`` where time counts, a ``crowd`` of probes."""
+    """How much is measured: ``rounds`` of each side, ``seconds`` where time counts, a ``crowd`` of probes.
+
+    ``journal`` is how many events the bot starts with, ``tail`` how many came after its last snapshot.
+    """
 
     rounds: int
     seconds: float
     crowd: int
+    journal: int
+    tail: int
 
 
-FULL = Size(rounds=200, seconds=8.0, crowd=500)
-QUICK = Size(rounds=40, seconds=2.0, crowd=500)
-TINY = Size(rounds=3, seconds=0.5, crowd=60)
+FULL = Size(rounds=200, seconds=8.0, crowd=500, journal=1_000_000, tail=5_000)
+QUICK = Size(rounds=40, seconds=2.0, crowd=500, journal=50_000, tail=5_000)
+TINY = Size(rounds=3, seconds=0.5, crowd=60, journal=3_000, tail=500)
 """For the test that nothing here has rotted: its figures mean nothing."""
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import acks, alerts, directors, memory, probes
+from tests.bench import acks, alerts, directors, memory, probes, start
 from tests.bench.report import BEGIN, END, PAGE, as_json, keep
 from tests.bench.results import TINY, Result, Verdict
 
 
 @pytest.mark.sshd
-@pytest.mark.parametrize("part", [acks, alerts, directors, memory, probes], ids=lambda part: part.__name__[12:])
+@pytest.mark.parametrize("part", [acks, alerts, directors, memory, probes, start], ids=lambda part: part.__name__[12:])
 async def test_each_part_of_the_bench_gives_figures(part: object, tmp_path: Path) -> None:
     results = await part.measure(tmp_path, TINY)  # type: ignore[attr-defined]
     assert results

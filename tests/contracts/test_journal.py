@@ -16,6 +16,7 @@ from bot.adapters.journal import SqlJournal, open_journal
 from bot.domain.events import AgentGap, BotStarted, Recorded
 from bot.domain.health import Outcome, ProbeResult
 from bot.flows.ports import Entry, JournalUnavailable
+from bot.flows.snapshots import Snapshot
 from tests.fakes.journal import MemoryJournal, Store
 
 AnyJournal = MemoryJournal | SqlJournal
@@ -250,6 +251,23 @@ async def test_retention_deletes_the_older_samples_only(journal: AnyJournal) -> 
     assert await journal.samples("p", since=NOON) == tuple(results[11_000:])
     assert await journal.retain_samples(NOON + timedelta(days=1)) == 1000
     assert await journal.last_sequence() == 1
+
+
+def snapshot(sequence: int, body: bytes = b"\x00\xffbody") -> Snapshot:
+    return Snapshot(sequence=sequence, made_by="me", digest="d", body=body)
+
+
+async def test_the_two_newest_snapshots_are_kept_and_the_newest_comes_first(
+    opener: Opener, journal: AnyJournal
+) -> None:
+    assert await journal.snapshots() == ()
+    for sequence in (3, 20, 100):
+        await journal.keep_snapshot(snapshot(sequence))
+    assert await journal.snapshots() == (snapshot(100), snapshot(20))
+    await journal.keep_snapshot(snapshot(5))
+    await journal.keep_snapshot(snapshot(100, b"another"))
+    assert await (await opener()).snapshots() == (snapshot(100, b"another"), snapshot(20))
+    assert await journal.last_sequence() == 0
 
 
 async def test_one_bot_at_a_time_holds_the_lock_while_others_may_append(opener: Opener) -> None:

@@ -12,6 +12,7 @@ from bot.adapters.journal.codec import encode
 from bot.domain.events import Recorded
 from bot.domain.health import ProbeResult
 from bot.flows.ports import Clock, Entry, JournalUnavailable
+from bot.flows.snapshots import Snapshot
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class Store:
     recorded: list[Recorded] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     samples: list[ProbeResult] = field(default_factory=list)
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)
     holder: MemoryJournal | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -86,6 +88,17 @@ class MemoryJournal:
         before = len(self.store.samples)
         self.store.samples = [s for s in self.store.samples if s.started_at >= older_than]
         return before - len(self.store.samples)
+
+    async def keep_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep *snapshot* and the newest other."""
+        await self._use()
+        every = {**self.store.snapshots, snapshot.sequence: snapshot}
+        self.store.snapshots = {sequence: every[sequence] for sequence in sorted(every)[-2:]}
+
+    async def snapshots(self) -> tuple[Snapshot, ...]:
+        """Those that are kept, the newest first."""
+        await self._use()
+        return tuple(self.store.snapshots[sequence] for sequence in sorted(self.store.snapshots, reverse=True))
 
     async def hold_bot_lock(self) -> None:
         """Be the one that acts on the store."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from bot.flows.ports import JournalUnavailable
 
-HEAD = "0001"
+HEAD = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADING = 7_308_324_465_851_020_911  # an arbitrary number that names this advisory lock
 

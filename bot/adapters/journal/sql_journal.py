@@ -21,8 +21,10 @@ from bot.adapters.journal.writer import Append, Fence, Row, Task, Writer
 from bot.domain.events import Recorded
 from bot.domain.health import Outcome, ProbeResult
 from bot.flows.ports import Clock, Entry, JournalUnavailable
+from bot.flows.snapshots import Snapshot
 
 T = TypeVar("T")
+_SNAPSHOTS = 2  # the newest, and the one before it in case that the newest turns out to be damaged
 _RETAINED_AT_ONCE = 5000  # rows deleted in one transaction, so that appends never wait long behind it
 
 
@@ -59,6 +61,7 @@ class SqlJournal:
 
     def __init__(self, target: Target, clock: Clock, poll_s: float) -> None:
         self._target = target
+        self._clock = clock
         self._poll_s = poll_s
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(Link(target, writes=True), clock, self._loop)
@@ -171,6 +174,38 @@ class SqlJournal:
             deleted += count
             if not more:
                 return deleted
+
+    async def keep_snapshot(self, snapshot: Snapshot) -> None:
+        """See :meth:`bot.flows.snapshots.SnapshotStore.keep_snapshot`."""
+        values = {
+            "sequence": snapshot.sequence,
+            "made_at": self._clock.now(),
+            "made_by": snapshot.made_by,
+            "digest": snapshot.digest,
+            "body": snapshot.body,
+        }
+        column = tables.snapshots.c
+        kept = select(column.sequence).order_by(column.sequence.desc()).limit(_SNAPSHOTS)
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(tables.snapshots).where(column.sequence == snapshot.sequence))
+            connection.execute(insert(tables.snapshots), values)
+            connection.execute(delete(tables.snapshots).where(column.sequence.not_in(kept)))
+
+        await self._in_transaction(work)
+
+    async def snapshots(self) -> tuple[Snapshot, ...]:
+        """See :meth:`bot.flows.snapshots.SnapshotStore.snapshots`."""
+        column = tables.snapshots.c
+        query = select(column.sequence, column.made_by, column.digest, column.body).order_by(column.sequence.desc())
+
+        def work(connection: Connection) -> tuple[Snapshot, ...]:
+            return tuple(
+                Snapshot(sequence=sequence, made_by=made_by, digest=digest, body=bytes(body))
+                for sequence, made_by, digest, body in connection.execute(query)
+            )
+
+        return await self._in_reader(work)
 
     async def hold_bot_lock(self) -> None:
         """Make this the one process that acts on the journal, until it is closed; others may still append.

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -75,4 +76,15 @@ samples = Table(
     Column("latency_s", Float(53), nullable=False),
     Column("reason", Text, nullable=False),
     Index("samples_probe", "probe", "started_at"),
+)
+
+# A cache of what the journal adds up to, apart from it: it may be emptied at any time.
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
+    Column("made_at", Moment, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
 )
