@@ -2,13 +2,15 @@
 
 The event is RS DOWN of a real server that lives in no director: it is told at once. Each one goes down once. Slack's
 limit of a message a second a channel (after a burst of four), which the bot keeps, would be what is measured: so each
-cluster has a channel of its own and loses no more than four real servers.
+cluster has a channel of its own and loses no more than four real servers. Those that fall together are one story and
+one message: the second one of a cluster falls when the first is a story of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ from pathlib import Path
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.domain.incidents.kinds import BURST as TOGETHER
 from bot.entrypoints.webhook import sign
 from bot.local.slack import Change, ChannelSetup, Config, StandIn
 from tests.bench.processes import CannotMeasure, running_bare, running_bot
@@ -28,6 +31,7 @@ from tests.contracts.sshd import Sshd, free_port, new_key
 
 RATIO = 2.0
 BURST = 4
+MOST_CLUSTERS = 51
 SETTLE_S = 0.04
 """Between two events: what the last one left to do (a second commit, for the message) is not part of the next."""
 AT_ONCE = 32
@@ -85,7 +89,7 @@ async def measure(folder: Path, size: Size) -> list[Result]:
         sshd = Sshd(folder / "sshd", key=key)
         stack.callback(sshd.stop)
         play_director(sshd)
-        clusters = [_cluster(number, sshd) for number in range(size.rounds // BURST + 1)]
+        clusters = [_cluster(number, sshd) for number in range(min(MOST_CLUSTERS, size.rounds + 1))]
         channels = tuple(ChannelSetup(id=channel_of(c), name=f"lvs-{c.name}") for c in clusters)
         slack = await stack.enter_async_context(StandIn(Config(channels=channels)))
         files = write_bot(
@@ -105,7 +109,8 @@ async def measure(folder: Path, size: Size) -> list[Result]:
 
 def _cluster(number: int, sshd: Sshd) -> Cluster:
     net = f"127.{1 + number // 200}.{number % 200}"
-    servers = tuple(f"{net}.{1 + server}" for server in range(BURST))
+    # One more than will go down: with none left it would be another story.
+    servers = tuple(f"{net}.{1 + server}" for server in range(BURST + 1))
     return Cluster(name=f"k{number}", sshds=(sshd,), vip=f"{net}.100", servers=servers, ports=(80,))
 
 
@@ -134,7 +139,11 @@ async def _compare(
 ) -> Result:
     arrivals = Arrivals(slack)
     bot, bare, disk = [], [], []
+    began: dict[str, float] = {}
     for event in events:
+        apart = began.get(event.channel, -math.inf) + TOGETHER.total_seconds() + 0.5 - time.perf_counter()
+        await asyncio.sleep(max(0.0, apart))
+        began[event.channel] = time.perf_counter()
         body, headers = event.signed()
         bot.append(await _told_s(session, arrivals, event.channel, f"{files.origin}/events/keepalived", body, headers))
         plain = json.dumps({"line": event.line, "channel": event.channel}).encode()
