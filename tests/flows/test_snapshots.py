@@ -315,6 +315,7 @@ def test_messages_of_long_ago_are_forgotten_and_none_is_ever_posted_twice() -> N
     for number in range(700):
         seconds = 12 * 3600.0 * (number + 1)
         happens(pen.probe(seconds, "http", "web1", Outcome.UNHEALTHY))
+        happens(pen.silent(seconds + 20, "sv2"))
         happens(pen.probe(seconds + 60, "http", "web1", Outcome.HEALTHY, ""))
         tell()
         assert len(world.posted) <= MESSAGES
