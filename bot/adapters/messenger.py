@@ -125,7 +125,7 @@ class SlackMessenger:
             ref = MessageRef(channel=where, ts=message["ts"])
             for key in missing & {payload.get("key")}:
                 found[key] = Found(ref=ref)
-            for key in missing & set(payload.get("covers") or ()):
+            for key in missing & set(str(payload.get("covers", "")).split()):
                 found.setdefault(key, Found(ref=ref, covered=True))
             missing -= found.keys()
             if not missing:
@@ -256,7 +256,8 @@ def _metadata(key: str | None, covers: Sequence[str] = ()) -> dict[str, Any] | N
         return None
     payload: dict[str, Any] = {"key": key}
     if covers:
-        payload["covers"] = list(covers)
+        # In one text: a list of texts is nothing that the payload may have (docs: @slack/types, MessageMetadata).
+        payload["covers"] = " ".join(covers)
     return {"event_type": EVENT_TYPE, "event_payload": payload}
 
 

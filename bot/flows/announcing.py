@@ -45,7 +45,9 @@ log = structlog.get_logger(__name__)
 LOOKBACK = timedelta(minutes=5)
 REFUSED_S = 300.0  # the same words are tried again after this: the bot may have been invited to the channel meanwhile
 LONG_WAIT_S = 10.0  # when Slack asks for more patience than this, what ends meanwhile is summed up
-MOST_AT_ONCE = 200  # keys in the metadata of one summary: Slack takes 16 KB of it (docs: Message metadata)
+MOST_AT_ONCE = (
+    60  # keys in the metadata of one summary, which Slack bounds (docs: chat.postMessage, metadata_too_large)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

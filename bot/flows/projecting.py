@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.domain.events import Via
-from bot.domain.incidents import Incident
+from bot.domain.events import Sense, Via
+from bot.domain.incidents import Incident, Matter, Trouble
 from bot.domain.operations import Operation, Phase
 from bot.domain.selftest import SelfTest
 from bot.flows.announcing import Announcement, Projection
@@ -137,7 +137,7 @@ class _Teller:
         incident, posted = self._incident, self._world.posted.get(self._key)
         if _stale(incident.resolved_at, self._now):
             return
-        if posted is None and not to_be_told(incident, self._world, self._now):
+        if posted is None and (_is_of_slack(incident) or not to_be_told(incident, self._world, self._now)):
             return
         yield self._draft("", incident_message, incident.opened_at, missed=True)
         if posted is not None and not posted.summed_up:
@@ -228,6 +228,12 @@ class _Teller:
     def _muted(self) -> bool:
         incident = self._incident
         return self._world.mutes.of(incident.cluster, incident.subjects, self._now) is not None
+
+
+def _is_of_slack(incident: Incident) -> bool:
+    """Whether *incident* is that Slack is away. Where it can be posted it no longer is: it is told when it is over."""
+    slack = Trouble(matter=Matter.SENSE, subject=Sense.SLACK.value)
+    return incident.open and incident.seen == {slack}
 
 
 def _over(changes: int) -> str:

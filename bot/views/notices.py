@@ -12,7 +12,9 @@ from bot.views.incident import headline
 from bot.views.message import SlackMessage
 from bot.views.words import clock, cut, escape, person, plural, slack_time, span
 
-SHOWN = 40  # lines of a backlog; a longer one ends with how many more there were
+# Lines of a backlog; a longer one ends with how many more there were. Slack takes some 11,000 characters in all blocks
+# of a message together (msg_blocks_too_long), and a line can have 250.
+SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ def backlog_message(missed: Sequence[Missed], since: datetime, until: datetime, 
         section(f"*While {who}* ({slack_time(since)} to {slack_time(until)}): {count} that began and ended meanwhile")
     ]
     lines = [
-        f"• {slack_time(m.began)}, for {span((m.ended - m.began).total_seconds())}: {cut(escape(m.title), 200)}"
+        f"• {slack_time(m.began)}, for {span((m.ended - m.began).total_seconds())}: {cut(escape(m.title), 150)}"
         for m in missed[:SHOWN]
     ]
     blocks += [section("\n".join(lines[start : start + 8])) for start in range(0, len(lines), 8)]

@@ -47,7 +47,8 @@ def test_slack_takes_every_backlog_and_it_says_how_many(several: list[Missed], s
     message = backlog_message(several, since, several[0].ended, slack_away=away)  # type: ignore[arg-type]
     assert_slack_takes(message)
     assert f"{len(several)} incidents" in message.text
-    assert shown(message).count("• ") >= min(len(several), 40)
+    assert len(shown(message)) < 6000
+    assert shown(message).count("• ") >= min(len(several), 20)
 
 
 @QUICK

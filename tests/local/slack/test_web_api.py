@@ -130,6 +130,10 @@ async def test_a_message_to_a_person_is_a_direct_message(slack: StandIn, client:
         ({"channel": SITE, "text": "x", "thread_ts": "1.000000"}, "thread_not_found"),
         ({"channel": SITE, "text": "x", "blocks": "no list"}, "invalid_blocks_format"),
         ({"channel": SITE, "text": "x", "metadata": {"event_type": "e"}}, "invalid_metadata_format"),
+        (
+            {"channel": SITE, "text": "x", "metadata": {"event_type": "e", "event_payload": {"a": ["b"]}}},
+            "invalid_metadata_schema",
+        ),
         ({"channel": "", "text": "x"}, "invalid_arguments"),
     ],
 )

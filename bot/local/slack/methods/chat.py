@@ -53,6 +53,17 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
         raise SlackError(
             "invalid_metadata_format", "event_type and event_payload are required [json-pointer:/metadata]"
         )
+    for key, value in metadata.get("event_payload", {}).items():
+        if not _is_payload(value):
+            raise SlackError("invalid_metadata_schema", f"no such value [json-pointer:/metadata/event_payload/{key}]")
+
+
+def _is_payload(value: object) -> bool:
+    """Whether *value* may be in a payload: a plain one, an object of plain ones, a list of those (@slack/types)."""
+    if isinstance(value, list):
+        return all(isinstance(inner, dict) and _is_payload(inner) for inner in value)
+    inner_values = value.values() if isinstance(value, dict) else (value,)
+    return all(isinstance(inner, str | int | float | bool) for inner in inner_values)
 
 
 def joined(world: World, which: str, *, by_name: bool = False) -> Channel:
