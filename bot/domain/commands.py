@@ -304,6 +304,11 @@ def spelt(span: timedelta) -> str:
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
 
 
+def as_word(name: str) -> str:
+    """*name* as it is typed: what the bot itself can lose has a name of several words."""
+    return "-".join(name.split())
+
+
 def span_of(word: str) -> timedelta | None:
     """The span that *word* spells (``90s``, ``15m``, ``2h30m``, ``1d``), or None for a word that spells none."""
     found = TIME.match(word.casefold())

@@ -14,6 +14,7 @@ from bot.domain.commands import Command, Misspelt, Verb, parse
 from bot.domain.events import Actor, Via
 from bot.domain.fleet import NotFound
 from bot.entrypoints.slack_answers import (
+    Deliveries,
     ack_with,
     answer_message,
     apology,
@@ -77,6 +78,7 @@ class SlackListeners:
         self._errands = errands
         self._command = command
         self._channels = channels
+        self._deliveries = Deliveries()
         self._buttons = IncidentButtons(chronicle, hands, doctor, messenger, shell, clock, errands, command=command)
 
     def register(self, app: AsyncApp) -> None:
@@ -96,6 +98,8 @@ class SlackListeners:
             return
         assert isinstance(found, Command)
         await ack()
+        if self._deliveries.again(body):
+            return
         actor = Actor(id=body["user_id"], name=body.get("user_name") or body["user_id"], via=Via.SLACK)
         match found.verb:
             case Verb.STATUS:

@@ -30,6 +30,27 @@ def request_id(body: dict[str, Any]) -> str:
     return f"slack:{body['trigger_id']}"
 
 
+class Deliveries:
+    """Which commands and clicks came already: Slack delivers again what it saw no acknowledgement of.
+
+    What is written down has its key in the journal besides, which outlives this process.
+    """
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._known: dict[str, None] = {}
+
+    def again(self, body: dict[str, Any]) -> bool:
+        """Whether *body* was delivered before; it counts as delivered from now on."""
+        key = request_id(body)
+        if key in self._known:
+            return True
+        self._known[key] = None
+        if len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
+        return False
+
+
 def apology(respond: AsyncRespond) -> Callable[[str], Awaitable[None]]:
     """Tells the person who asked what went wrong."""
 

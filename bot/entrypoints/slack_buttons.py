@@ -12,7 +12,16 @@ from bot.domain.commands import Command, Verb
 from bot.domain.events import Actor
 from bot.domain.fleet import NotFound
 from bot.domain.incidents import Incident
-from bot.entrypoints.slack_answers import answer_message, apology, hand_over, plain, pressed, request_id, say
+from bot.entrypoints.slack_answers import (
+    Deliveries,
+    answer_message,
+    apology,
+    hand_over,
+    plain,
+    pressed,
+    request_id,
+    say,
+)
 from bot.flows.chronicle import Chronicle
 from bot.flows.doctor import Doctor
 from bot.flows.errands import Errands
@@ -73,6 +82,7 @@ class IncidentButtons:
         self._clock = clock
         self._errands = errands
         self._command = command
+        self._deliveries = Deliveries()
         self._works: dict[str, Callable[[Press], Coroutine[Any, Any, None]]] = {
             buttons.ACKNOWLEDGE: self._acknowledge,
             buttons.MUTE: self._mute,
@@ -90,6 +100,8 @@ class IncidentButtons:
     async def on_button(self, ack: AsyncAck, respond: AsyncRespond, body: dict[str, Any]) -> None:
         """Any of the buttons."""
         await ack()
+        if self._deliveries.again(body):
+            return
         number, actor = pressed(body)
         action = str(body["actions"][0]["action_id"])
         shown = self._hands.incident(number)

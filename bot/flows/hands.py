@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bot.domain.commands import Command, Verb
+from bot.domain.commands import Command, Verb, as_word
 from bot.domain.deeds import deeds_of
 from bot.domain.events import IncidentAcknowledged, IncidentExported, MuteCleared, MuteSet, OperationDenied
 from bot.domain.fleet import Cluster, Found, NotFound
@@ -189,7 +189,9 @@ class Hands:
             return refused
         assert request.command.name is not None
         name = request.command.name
-        meant = [m for m in self.mutes() if name.casefold() in (m.subject.casefold(), _qualified(m).casefold())]
+        meant = [
+            m for m in self.mutes() if name.casefold() in (as_word(m.subject).casefold(), _qualified(m).casefold())
+        ]
         if len(meant) > 1:
             which = listed(_qualified(m) for m in meant)
             return Answer(text=f"More than one {name} is muted: {which}.", instead=f"unmute {_qualified(meant[0])}")
@@ -273,7 +275,7 @@ def _over(incident: Incident) -> Answer:
 
 
 def _qualified(mute: Mute) -> str:
-    return f"{mute.cluster}/{mute.subject}"
+    return f"{mute.cluster}/{as_word(mute.subject)}"
 
 
 def _unknown(found: NotFound, command: Command) -> Answer:

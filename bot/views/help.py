@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.commands import GRAMMAR, Misspelt, Verb, grammar
+from bot.domain.commands import GRAMMAR, Effect, Grammar, Misspelt, Verb, grammar
 from bot.views.blocks import context, limited, section
 from bot.views.message import SlackMessage
 from bot.views.words import code, escape
@@ -14,15 +14,21 @@ def help_message(name: str | None, *, command: str = "/lvs") -> SlackMessage:
     if name and name.casefold() in verbs:
         row = grammar(Verb(name.casefold()))
         usage = escape(f"{command} {row.usage}")
-        text = f"*{usage}*\n{row.summary.capitalize()}.\n\n{row.explanation}"
+        who = "For operators: `roles` in bot.yaml names them." if row.effect is not Effect.LOOKS else "For everybody."
+        text = f"*{usage}*\n{row.summary[:1].upper()}{row.summary[1:]}. {who}\n\n{row.explanation}"
         example = f"For example: {code(f'{command} {row.example}')}"
         return SlackMessage(text=f"{usage}: {row.summary}", blocks=(section(text), context(example)))
-    lines = [f"{code(f'{command} {row.usage}')}\n{row.summary}" for row in GRAMMAR]
+    lines = [_line(row, command) for row in GRAMMAR]
     note = f"There is no command {code(name)}." if name else "Whatever changes production shows its commands first."
     return SlackMessage(
         text=f"{command}: " + ", ".join(verbs),
         blocks=limited([section("\n".join(lines)), context(escape(note) if name is None else note)]),
     )
+
+
+def _line(row: Grammar, command: str) -> str:
+    operators = "" if row.effect is Effect.LOOKS else " _(operators)_"
+    return f"{code(f'{command} {row.usage}')}{operators}\n{row.summary}"
 
 
 def misspelt_message(found: Misspelt, *, command: str = "/lvs") -> SlackMessage:

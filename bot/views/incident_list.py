@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.domain.events import OutageMeasured
 from bot.domain.incidents import Incident, Note
+from bot.domain.incidents.stages import timeline
 from bot.domain.mutes import Mute
 from bot.views.blocks import Block, context, limited, preformatted, section
 from bot.views.incident import facts, headline
@@ -163,7 +164,7 @@ def timeline_lines(incident: Incident) -> list[str]:
 
     A stage tells how long after the first one it was.
     """
-    notes = sorted((n for n in incident.timeline if n.text or n.stage), key=lambda n: n.at)
+    notes = [n for n in timeline(incident) if n.text or n.stage]
     first = next((n.at for n in notes if n.stage), None)
     return [_note(note, first) for note in notes]
 
@@ -205,7 +206,7 @@ def incident_json(shown: Shown, now: datetime) -> dict[str, Any]:
         "outages": [_outage(measured) for measured in incident.outages],
         "timeline": [
             {"at": n.at.isoformat(), "text": n.text, "stage": n.stage.value if n.stage else None}
-            for n in sorted(incident.timeline, key=lambda n: n.at)
+            for n in timeline(incident)
         ],
     }
 

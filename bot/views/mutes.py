@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.domain.commands import spelt
+from bot.domain.commands import as_word, spelt
 from bot.domain.mutes import Mute
 from bot.views.blocks import context, limited, section
 from bot.views.message import SlackMessage
@@ -25,7 +25,7 @@ def mute_set_message(mute: Mute, before: Mute | None, asked: timedelta, *, comma
         lines.append("Nothing is told about it until then; it is recorded all the same.")
     if before is not None:
         lines.append(f"Before: {_what(before)} until {slack_day(before.until)} by {person(before.by)}.")
-    hint = f"`{escape(command)} unmute {escape(mute.subject)}` ends it"
+    hint = f"`{escape(command)} unmute {escape(as_word(mute.subject))}` ends it"
     return SlackMessage(text=escape(text), blocks=(section("\n".join(lines)), context(hint)))
 
 

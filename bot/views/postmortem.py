@@ -9,6 +9,7 @@ from datetime import datetime
 from bot.domain.deeds import Deed
 from bot.domain.events import Actor, Via
 from bot.domain.incidents import Incident, Note
+from bot.domain.incidents.stages import timeline
 from bot.views.incident import facts, headline
 from bot.views.incident_actions import reference
 from bot.views.words import cut, listed, outage, span
@@ -101,7 +102,7 @@ def _impact(incident: Incident) -> Iterator[str]:
 
 
 def _timeline(incident: Incident) -> Iterable[str]:
-    notes = sorted((n for n in incident.timeline if n.text or n.stage), key=lambda n: n.at)
+    notes = [n for n in timeline(incident) if n.text or n.stage]
     if not notes:
         return ["Nothing is on record."]
     return _table(("time", "stage", "what"), [_note(note) for note in notes])
@@ -109,7 +110,10 @@ def _timeline(incident: Incident) -> Iterable[str]:
 
 def _note(note: Note) -> tuple[str, str, str]:
     at = _moment(note.at) if note.stage else note.at.strftime("%Y-%m-%d %H:%M:%S")
-    return at, note.stage.value if note.stage else "", note.text
+    if note.stage is None:
+        return at, "", note.text
+    # A measured stage names itself in its text, for where there is no column for it.
+    return at, note.stage.value, note.text.removeprefix(note.stage.value).strip(" ()")
 
 
 def _acted(deeds: Sequence[Deed]) -> Iterable[str]:

@@ -137,6 +137,27 @@ async def test_the_status_button_asks_the_directors(office: Office) -> None:
     assert "sv2: VI_1 BACKUP" in str(message["blocks"])
 
 
+async def test_what_slack_delivers_again_is_not_answered_again(office: Office) -> None:
+    await office.slack.command("bob", CHANNEL, "/lvs status")
+    await office.message("site: ")
+    await office.slack.redeliver_last()
+    number = await vip(office)
+    await office.slack.click("bob", await shown(office, number, "bob"), STATUS)
+    await office.slack.wait_for(lambda: len(statuses(office)) == 2)
+    await office.slack.redeliver_last()
+    await office.slack.command("alice", CHANNEL, "/lvs doctor")
+    await office.message("looked at")
+    await office.slack.redeliver_last()
+    await office.slack.command("alice", CHANNEL, "/lvs mute web1 1h")
+    await office.message("web1 is muted")
+    assert len(statuses(office)) == 2
+    assert len([m for m in office.slack.messages(CHANNEL) if "looked at" in m["text"]]) == 1
+
+
+def statuses(office: Office) -> list[dict[str, Any]]:
+    return [m for m in office.slack.messages(CHANNEL) if m["text"].startswith("site: ") and "held by" in m["text"]]
+
+
 async def test_the_timeline_button_tells_the_story_to_who_pressed_it(office: Office) -> None:
     number = await vip(office)
     await vip(office, Outcome.HEALTHY)

@@ -17,6 +17,8 @@ from bot.domain.events import (
     MuteSet,
     OperationDenied,
     RollCallTaken,
+    Sense,
+    SenseChanged,
     Via,
 )
 from bot.domain.fleet import Fleet, NotFound
@@ -283,6 +285,18 @@ async def test_a_mute_is_ended_by_either_of_its_names_and_once(desk: Desk) -> No
     bare = await desk.hands.unmute(asks("unmute WEB1", request_id="r5"))
     assert isinstance(bare, MuteSaid)
     assert len(await desk.events(MuteCleared)) == 2
+
+
+async def test_what_the_bot_itself_lost_is_muted_and_unmuted_in_one_word(desk: Desk) -> None:
+    lost = SenseChanged(cluster="site", sense=Sense.SCHEDULE, lost=True, since=NOON)
+    await desk.chronicle.append(Entry(event=lost))
+    incident = desk.chronicle.world.incidents["site"].open[-1]
+    done = await desk.hands.mute_incident(incident, asks("mute anything 1h"))
+    assert isinstance(done, MuteSaid)
+    assert done.mute.subject == "probe schedule"
+    ended = await desk.hands.unmute(asks("unmute probe-schedule", request_id="r2"))
+    assert isinstance(ended, MuteSaid)
+    assert desk.hands.mutes() == ()
 
 
 async def test_what_only_its_cluster_mutes_is_said_to_be(desk: Desk) -> None:

@@ -33,7 +33,6 @@ def failover() -> Incident:
         evidence=("http: no answer | within 0.9 s",),
         timeline=(
             Note(at=NOON + timedelta(seconds=0.6), text="sv2 is MASTER", stage=Stage.NEW_MASTER),
-            Note(at=NOON, text="http fails", stage=Stage.FIRST_BAD_PROBE),
             Note(at=NOON + timedelta(seconds=2), text="roll call: sv2 holds the address"),
         ),
     )  # fmt: skip
@@ -66,8 +65,10 @@ def test_a_draft_tells_what_is_known_and_leaves_room_for_what_is_not() -> None:
 def test_its_timeline_is_in_order_and_measured_stages_are_told_to_the_millisecond() -> None:
     lines = [line for line in draft(failover()).splitlines() if line.startswith("| 2026") and line.count("|") == 4]
     assert lines == [
-        "| 2026-03-01 12:00:00.000 | first failed probe of the VIP | http fails |",
+        "| 2026-03-01 11:59:59.750 | last good probe of the VIP | http |",
+        "| 2026-03-01 12:00:00.000 | first failed probe of the VIP | http |",
         "| 2026-03-01 12:00:00.600 | new MASTER says so | sv2 is MASTER |",
+        "| 2026-03-01 12:00:00.750 | first good probe again | http |",
         "| 2026-03-01 12:00:02 |  | roll call: sv2 holds the address |",
     ]
 

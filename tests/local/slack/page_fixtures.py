@@ -27,7 +27,7 @@ SITE = "C0SITE"
 GENERAL = "C0GENERAL"
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-USAGE = "status [name] | drain <real server> [--force] | restore <real server>"
+USAGE = "status [name] | drain <real server> [--force] | restore <real server> | incidents [open|24h] [cluster]"
 
 Json = dict[str, Any]
 _ANY = re.compile(".*")
