@@ -53,6 +53,8 @@ SECTIONS: Mapping[str, type[Shape]] = {
     "### `webhook`": bot_shapes.WebhookShape,
     "### `ssh`": bot_shapes.SshShape,
     "### `intervals`": bot_shapes.IntervalsShape,
+    "### `selftest`": bot_shapes.SelfTestShape,
+    "### `ping`": bot_shapes.PingShape,
     "### `alerts`": bot_shapes.AlertsShape,
     "### `alerts.fallback`": bot_shapes.FallbackShape,
     "### `alerts.fallback.email`": bot_shapes.EmailShape,
@@ -127,7 +129,7 @@ def accepted(shape: type[Shape], key: str, value: object) -> object:
 
 def test_every_variable_is_documented_and_stands_in_the_example() -> None:
     example = (ROOT / "config/bot.env.example").read_text()
-    fixed = {secrets.BOT_TOKEN, secrets.APP_TOKEN, secrets.SIGNING_SECRET, secrets.STORAGE_PASSWORD}
+    fixed = {secrets.BOT_TOKEN, secrets.APP_TOKEN, secrets.SIGNING_SECRET, secrets.STORAGE_PASSWORD, secrets.PING_URL}
     assert fixed | {"LVSBOT_SECRET_<DIRECTOR>", "LVSBOT_CONFIG"} <= set(table(section(SETTINGS, "## Environment")))
     named = {v.auth_pass_env for c in load_fleet(EXAMPLES[fleet_shapes]).clusters for v in c.vrrp_instances}
     for variable in {*fixed, "LVSBOT_SECRET_SV1", "LVSBOT_SECRET_SV2", *(name for name in named if name)}:

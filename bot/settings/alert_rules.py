@@ -14,6 +14,7 @@ from bot.settings.reader import Reader
 from bot.settings.secrets import Environment
 from bot.settings.values import AlertSettings, EmailSettings, FallbackSettings
 
+TAKES_JSON = "a URL that takes JSON: https://…, or http:// to this machine only"
 EMAIL = ("alerts", "fallback", "email")
 
 
@@ -31,15 +32,14 @@ def alert_settings(reader: Reader, shape: AlertsShape, fleet: Fleet, environment
         call=tuple(shape.call),
         fallback=FallbackSettings(
             after_s=fallback.after,
-            webhook=_url(fallback.webhook, environment) if fallback.webhook else None,
+            webhook=secret_url(fallback.webhook, environment, TAKES_JSON) if fallback.webhook else None,
             email=_email(reader, fallback.email, environment) if fallback.email else None,
         ),
     )
 
 
-def _url(variable: str, environment: Environment) -> SecretStr:
-    """The URL in *variable*. No part of it is ever shown: who has it can post there."""
-    meaning = "a URL that takes JSON: https://…, or http:// to this machine only"
+def secret_url(variable: str, environment: Environment, meaning: str) -> SecretStr:
+    """The URL in *variable*, which is to be *meaning*. No part of it is ever shown: who has it can use it."""
     secret = environment.required(variable, meaning)
     value = secret.get_secret_value()
     if not value or value != value.strip():

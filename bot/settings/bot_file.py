@@ -9,8 +9,8 @@ from types import MappingProxyType
 from pydantic import SecretStr
 
 from bot.domain.fleet import Fleet
-from bot.settings.alert_rules import alert_settings
-from bot.settings.bot_shapes import BotShape, SlackShape, WebhookShape
+from bot.settings.alert_rules import alert_settings, secret_url
+from bot.settings.bot_shapes import BotShape, PingShape, SlackShape, WebhookShape
 from bot.settings.bot_shapes import SshShape as BotSshShape
 from bot.settings.document import read_document
 from bot.settings.fields import show
@@ -30,6 +30,7 @@ from bot.settings.secrets import (
 from bot.settings.values import (
     Intervals,
     ListenSettings,
+    PingSettings,
     RoleSettings,
     Settings,
     SlackMode,
@@ -73,6 +74,8 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
             drain_patience_s=shape.intervals.drain_patience,
         ),
         alerts=alert_settings(reader, shape.alerts, fleet, environment),
+        selftest_every_s=shape.selftest.every,
+        ping=_ping(shape.ping, environment),
     )
     for cluster in fleet.clusters:
         for instance in cluster.vrrp_instances:
@@ -121,6 +124,13 @@ def _slack(reader: Reader, shape: SlackShape, fleet: Fleet, environment: Environ
         if socket
         else environment.required(SIGNING_SECRET, "the signing secret of the Slack app", shortest=AGENT_SECRET_LENGTH),
     )
+
+
+def _ping(shape: PingShape, environment: Environment) -> PingSettings:
+    meaning = "a monitor's URL for a GET: https://…, or http:// to this machine only"
+    wanted = environment.optional(shape.url_variable) is not None
+    url = secret_url(shape.url_variable, environment, meaning) if wanted else None
+    return PingSettings(url=url, every_s=shape.every)
 
 
 def _webhook(reader: Reader, shape: WebhookShape, fleet: Fleet, environment: Environment) -> WebhookSettings:

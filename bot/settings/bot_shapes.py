@@ -26,6 +26,7 @@ from bot.settings.fields import (
     word,
 )
 from bot.settings.reader import Shape
+from bot.settings.secrets import PING_URL
 from bot.settings.values import SlackMode
 
 Channel = Annotated[
@@ -132,6 +133,19 @@ class AlertsShape(Shape):
     fallback: FallbackShape = Field(default=FallbackShape(), examples=["{webhook: LVSBOT_FALLBACK_URL}"])
 
 
+class SelfTestShape(Shape):
+    """How often the alert path is tried."""
+
+    every: Annotated[float, seconds(60, 2_592_000, "24h", or_never=True)] = 86400.0
+
+
+class PingShape(Shape):
+    """What goes out to a monitor for as long as the bot is well."""
+
+    url_variable: Variable = Field(default=PING_URL, examples=[PING_URL])
+    every: Annotated[float, seconds(1, 86400, "60s")] = 60.0
+
+
 class BotShape(Shape):
     """The whole file. Every key has a default, so that one slip does not hide the next."""
 
@@ -144,3 +158,5 @@ class BotShape(Shape):
     ssh: SshShape = Field(default=SshShape(), examples=["{known_hosts: known_hosts}"])
     intervals: IntervalsShape = Field(default=IntervalsShape(), examples=["{heartbeat: 5s}"])
     alerts: AlertsShape = Field(default=AlertsShape(), examples=["{remind: 30m, escalate: 15m}"])
+    selftest: SelfTestShape = Field(default=SelfTestShape(), examples=["{every: 24h}"])
+    ping: PingShape = Field(default=PingShape(), examples=["{every: 60s}"])

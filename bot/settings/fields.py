@@ -70,16 +70,18 @@ def parse_size(value: object) -> int:
     raise ValueError(f"{show(value)} is not a size")
 
 
-def seconds(low: float, high: float, example: str) -> PlainValidator:
-    """A duration from *low* to *high* seconds."""
+def seconds(low: float, high: float, example: str, *, or_never: bool = False) -> PlainValidator:
+    """A duration from *low* to *high* seconds; 0 too, where it can be *or_never*."""
 
     def check(value: object) -> float:
         try:
             number = parse_duration(value)
         except ValueError as error:
             raise wrong(str(error), f"seconds, or a number with ms, s, m, h or d: for example {example}") from None
-        if not low <= number <= high:
-            raise wrong(f"{show(value)} is out of range", f"from {low:g} to {high:g} seconds: for example {example}")
+        if not low <= number <= high and not (or_never and number == 0):
+            never = ", or 0 for never" if or_never else ""
+            instead = f"from {low:g} to {high:g} seconds{never}: for example {example}"
+            raise wrong(f"{show(value)} is out of range", instead)
         return number
 
     return PlainValidator(check)

@@ -12,6 +12,7 @@ BOT_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 - the variable's name
 APP_TOKEN = "SLACK_APP_TOKEN"  # noqa: S105 - the variable's name
 SIGNING_SECRET = "SLACK_SIGNING_SECRET"  # noqa: S105 - the variable's name
 STORAGE_PASSWORD = "LVSBOT_STORAGE_PASSWORD"  # noqa: S105 - the variable's name
+PING_URL = "LVSBOT_PING_URL"
 AUTH_PASS_LENGTH = 8  # keepalived.conf(5): only the first eight characters of auth_pass are used
 AGENT_SECRET_LENGTH = 16  # characters: shorter ones can be guessed offline from one signed event
 

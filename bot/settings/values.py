@@ -133,8 +133,16 @@ class AlertSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PingSettings:
+    """A monitor's ``url``, a secret as a whole (None: there is none), and how often it is pinged, in seconds."""
+
+    url: SecretStr | None
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that the bot is told before it starts."""
+    """Everything that the bot is told before it starts. ``selftest_every_s`` is seconds; 0 for never."""
 
     fleet: Fleet
     slack: SlackSettings
@@ -145,3 +153,5 @@ class Settings:
     ssh: SshSettings
     intervals: Intervals
     alerts: AlertSettings
+    selftest_every_s: float
+    ping: PingSettings
