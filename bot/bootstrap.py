@@ -6,8 +6,9 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from bot.adapters.clock import SystemClock
 from bot.adapters.fallback import ways_of
 from bot.adapters.journal import SqlJournal, open_journal
 from bot.adapters.messenger import SlackMessenger
+from bot.adapters.pinger import HttpPinger
 from bot.adapters.prober import NetworkProber
 from bot.adapters.shell import FabricShell, SshLogin
-from bot.domain.events import BotStarted
+from bot.domain.events import BotStarted, Sense
 from bot.domain.fleet import Probe
 from bot.domain.incidents.timing import Patience
 from bot.domain.policy import Roles
-from bot.entrypoints.schedule import ProbeSchedule
+from bot.domain.selftest import next_at
+from bot.domain.senses import Reading, unwell
+from bot.entrypoints.schedule import ProbeSchedule, Rounds
 from bot.entrypoints.server import HttpServer, health_routes, slack_routes
 from bot.entrypoints.slack import SlackListeners, make_app
 from bot.entrypoints.socket_mode import SocketMode
@@ -37,16 +41,23 @@ from bot.flows.errands import Errands
 from bot.flows.falling_back import Fallback
 from bot.flows.hands import Hands
 from bot.flows.operating import Operator
+from bot.flows.pinging import DeadMansSwitch
 from bot.flows.ports import Entry, JournalUnavailable, MessageRefused, MessengerUnavailable
 from bot.flows.probing import Probing
 from bot.flows.projecting import projection
 from bot.flows.reconciling import Reconciler
+from bot.flows.selftest import SelfTester
 from bot.flows.selftest_requests import SelfTestRequests
+from bot.flows.senses import SenseWatch
 from bot.flows.snapshots import Snapshots
 from bot.flows.timekeeping import keep_time
 from bot.settings import Settings, SlackMode
+from bot.views.words import span
 
 log = structlog.get_logger(__name__)
+
+SETTLED_S = 60.0
+"""Seconds after a start before the first scheduled self-test: agents that waited for the bot deliver first."""
 
 
 def runner_name(kind: str) -> str:
@@ -168,6 +179,88 @@ def _patience(settings: Settings) -> Patience:
     )
 
 
+class SelfCare:
+    """What the bot does about itself: it tests its alert path, watches its senses, and pings while it is well."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        errands: Errands,
+        schedule: ProbeSchedule,
+        roll_callers: Sequence[RollCaller],
+        heartbeats: Heartbeats,
+        slack: Callable[[], str],
+    ) -> None:
+        settings, chronicle, clock = parts.settings, parts.chronicle, parts.clock
+        self._parts = parts
+        self._schedule = schedule
+        self._roll_callers = roll_callers
+        self._heartbeats = heartbeats
+        self._slack = slack
+        self._rounds = Rounds()
+        self._tester = SelfTester(
+            chronicle,
+            parts.shell,
+            clock,
+            errands,
+            channels=settings.slack.channels,
+            ask_slack=parts.messenger.find,
+            hint=self._hint,
+        )
+        self._senses = SenseWatch(chronicle, clock, self._reading)
+        url, every_s = settings.ping.url, settings.ping.every_s
+        self._switch = (
+            DeadMansSwitch(HttpPinger(url), parts.journal, clock, self._troubles, every_s=every_s) if url else None
+        )
+
+    async def bury(self) -> None:
+        """End what a bot before this one left under way. Raises JournalUnavailable."""
+        await self._tester.bury()
+
+    def start(self) -> None:
+        """Begin what the clock begins."""
+        every_s, now = self._parts.settings.selftest_every_s, self._parts.clock.now()
+        for cluster in self._parts.settings.fleet.clusters if every_s else ():
+            last = self._parts.chronicle.world.selftests.scheduled_at.get(cluster.name)
+            first_at = next_at(last, every_s, now=now, settle_s=SETTLED_S)
+            self._rounds.add(partial(self._tester.round, cluster), cluster.name, every_s=every_s, first_at=first_at)
+        self._rounds.start()
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs for as long as the bot does."""
+        return [self._senses.run(), *([self._switch.run()] if self._switch else [])]
+
+    async def close(self) -> None:
+        """Begin nothing more."""
+        await self._rounds.close()
+
+    def health(self) -> dict[str, Any]:
+        """What /healthz says of it: the senses that are lost, and why no ping went out (null: none is wanted)."""
+        lost = [sense.value for sense in Sense if self._senses.lost(sense)]
+        return {"lost_senses": lost, "ping": {"held_back": list(self._switch.held_back)} if self._switch else None}
+
+    def _reading(self) -> Reading:
+        schedule, at = self._schedule, self._parts.clock.monotonic()
+        return Reading(at=at, started=schedule.started, missed=schedule.missed, slack=self._slack())
+
+    def _troubles(self) -> tuple[str, ...]:
+        settings, situations = self._parts.settings, self._parts.chronicle.world.situations
+        answers = [answer for situation in situations.values() for answer in situation.answers.values()]
+        return unwell(
+            schedule=self._senses.lost(Sense.SCHEDULE),
+            called={caller.cluster: caller.taken_at for caller in self._roll_callers},
+            at=self._parts.clock.monotonic(),
+            patience_s=3 * (settings.intervals.roll_call_s + settings.ssh.patience_s),
+            answering=any(answer.answer.answered for answer in answers),
+        )
+
+    def _hint(self, director: str) -> str:
+        heard = self._heartbeats.heard.get(director)
+        if heard is None:
+            return "Its agent was not heard since the bot was started"
+        return f"Its agent was last heard {span((self._parts.clock.now() - heard).total_seconds())} ago"
+
+
 class Bot:
     """The running bot."""
 
@@ -243,6 +336,9 @@ class Bot:
             assert settings.slack.app_token is not None
             token = settings.slack.app_token.get_secret_value()
             self._socket_mode = SocketMode(self._app, token, settings.slack.base_url)
+        self._care = SelfCare(
+            parts, self._errands, self._schedule, self._roll_callers, self._heartbeats, self._slack_trouble
+        )
         routes = [
             *webhook_routes(
                 self._webhook_settings(),
@@ -283,15 +379,21 @@ class Bot:
         if heartbeat.attached or not heartbeat.keepalived_running:
             self._heartbeats.beat(heartbeat.director)
 
+    def _slack_trouble(self) -> str:
+        """Why Slack is away, in words; empty while it is not."""
+        if not self._announcer.reachable:
+            return "Slack takes no message"
+        return "Socket Mode is not connected" if self._socket_mode and not self._socket_mode.connected else ""
+
     def health(self) -> dict[str, Any]:
         """What /healthz answers. ``ok`` means that the bot can do its work as far as it can tell itself."""
-        connected = self._socket_mode.connected if self._socket_mode else True
         return {
             "ok": True,
             "version": __version__,
             "journal": self._parts.chronicle.world.sequence,
-            "slack": connected and self._announcer.reachable,
+            "slack": not self._slack_trouble(),
             "schedule": dict(self._schedule.counts),
+            **self._care.health(),
             "errands": self._errands.under_way,
             "runner": self._parts.runner,
         }
@@ -300,9 +402,11 @@ class Bot:
         """Work until *stop* is set. Raises ListenFailed, JournalUnavailable."""
         parts = self._parts
         await parts.chronicle.append(Entry(event=BotStarted(version=__version__, runner=parts.runner)))
+        await self._care.bury()
         await self._server.start()
         log.info("bot started", version=__version__, runner=parts.runner, journal=parts.chronicle.world.sequence)
         self._schedule.start()
+        self._care.start()
         tasks: list[Coroutine[Any, Any, None]] = [
             self._announcer.run(),
             self._fallback.run(),
@@ -314,6 +418,7 @@ class Bot:
             watch_silence(parts.chronicle, self._heartbeats),
             keep_time(parts.chronicle, parts.clock, _patience(parts.settings)),
             *(caller.run() for caller in self._roll_callers),
+            *self._care.tasks(),
         ]
         if self._socket_mode:
             tasks.append(self._socket_mode.run())
@@ -334,6 +439,7 @@ class Bot:
             await self._socket_mode.close()
         await self._server.close()
         await self._schedule.close()
+        await self._care.close()
         await self._errands.close()
         await self._prober.close()
         for way in self._ways:

@@ -67,6 +67,34 @@ class Beat:
         return 0 if math.isnan(gap) else max(0, round(gap / self.every) - 1)
 
 
+class Rounds:
+    """Does each of some jobs every so often (APScheduler), from a first time on. One that fails has its next turn."""
+
+    def __init__(self) -> None:
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+
+    def add(self, job: Callable[[], Awaitable[None]], name: str, *, every_s: float, first_at: datetime) -> None:
+        """Have *job* done every *every_s* seconds, for the first time at *first_at*."""
+        self._scheduler.add_job(
+            job,
+            IntervalTrigger(seconds=every_s, start_date=first_at),
+            id=name,
+            coalesce=True,
+            misfire_grace_time=None,  # late is better than left out
+            max_instances=1,
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        self._scheduler.start()
+
+    async def close(self) -> None:
+        """Start nothing more; what is under way is cancelled."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+            await asyncio.sleep(0)  # APScheduler ends in a turn of the loop of its own
+
+
 class ProbeSchedule:
     """Calls *ask* for each probe in its rhythm, and *flush* every second.
 

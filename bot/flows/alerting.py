@@ -82,7 +82,14 @@ class RollCaller:
         self._reason = "start"
         self._asking: dict[str, asyncio.Task[RollCallAnswer]] = {}
         self._late: set[asyncio.Task[None]] = set()
+        self.taken_at: float | None = None
+        """When the last answers came, in seconds on the clock that never jumps; None before the first."""
         chronicle.listen(self._heard)
+
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster that it asks."""
+        return self._cluster.name
 
     def _heard(self, recorded: Recorded) -> None:
         reason = reason_to_call(recorded)
@@ -158,6 +165,7 @@ class RollCaller:
     async def _record(
         self, reason: str, asked_at: datetime, answers: tuple[RollCallAnswer, ...], demanded: bool
     ) -> None:
+        self.taken_at = self._clock.monotonic()
         taken = RollCallTaken(
             cluster=self._cluster.name,
             reason=reason,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.fleet import Probe, ProbeKind
-from bot.entrypoints.schedule import Beat, ProbeSchedule
+from bot.entrypoints.schedule import Beat, ProbeSchedule, Rounds
 
 
 def probe(name: str, *, every: float = 0.02, timeout: float = 0.9, jitter: float = 0.0) -> Probe:
@@ -202,6 +202,37 @@ async def test_without_probes_there_is_nothing_to_do_but_to_end() -> None:
     schedule.start()
     await schedule.close()
     assert asked.flushes >= 1
+
+
+async def test_rounds_are_made_again_and_again_from_their_first_time_on_whatever_one_of_them_does() -> None:
+    made: Counter[str] = Counter()
+
+    async def fails() -> None:
+        made["fails"] += 1
+        raise RuntimeError("a defect")
+
+    async def early() -> None:
+        made["early"] += 1
+
+    async def late() -> None:
+        made["late"] += 1
+
+    rounds = Rounds()
+    now = datetime.now(UTC)
+    rounds.add(fails, "fails", every_s=0.02, first_at=now)
+    rounds.add(early, "early", every_s=0.02, first_at=now)
+    rounds.add(late, "late", every_s=0.02, first_at=now + timedelta(hours=1))
+    rounds.start()
+    await until(lambda: made["fails"] >= 3 and made["early"] >= 3)
+    assert made["late"] == 0
+    await rounds.close()
+    seen = Counter(made)
+    await asyncio.sleep(0.1)
+    assert made == seen
+
+
+async def test_rounds_that_never_began_end_too() -> None:
+    await Rounds().close()
 
 
 @given(count=st.integers(1, 200), every=st.floats(0.1, 60), jitter=st.floats(0, 1), share=st.floats(-1, 1))
