@@ -1,15 +1,15 @@
-"""Whether the bot itself sees and is heard: readings in, a sense lost or back out; and what the journal knows of it.
+"""Whether the bot itself sees and is heard: readings in, a sense lost or back out.
 
 A bot that is blind must say so, or its silence passes for all being well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from bot.domain.events import CertificateChanged, Recorded, Sense, SenseChanged
+from bot.domain.events import Sense, SenseChanged
 
 WINDOW_S = 10.0
 """Seconds over which probes that were started are weighed against those that could not be."""
@@ -19,42 +19,6 @@ CALM_S = 10.0
 """Seconds that a sense has to be well again before it counts as back."""
 PATIENCE_S = {Sense.SLACK: 30.0, Sense.SCHEDULE: 0.0}
 """Seconds that something has to be wrong before the sense is lost. The schedule's are in its window already."""
-
-
-# --- what the journal knows -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Senses:
-    """What was told and still holds: ``lost`` since when by (cluster, sense), and the certificates about to end.
-
-    ``expiring`` has their ends by (cluster, service, real server or None for the VIP).
-    """
-
-    lost: Mapping[tuple[str, Sense], datetime] = field(default_factory=dict)
-    expiring: Mapping[tuple[str, str, str | None], datetime] = field(default_factory=dict)
-
-
-def fold(state: Senses, recorded: Recorded) -> Senses:
-    """*state* after *recorded*."""
-    event = recorded.event
-    match event:
-        case SenseChanged():
-            lost = {key: since for key, since in state.lost.items() if key != (event.cluster, event.sense)}
-            if event.lost:
-                lost[event.cluster, event.sense] = event.since
-            return replace(state, lost=lost)
-        case CertificateChanged():
-            target = (event.cluster, event.service, event.real_server)
-            expiring = {key: ends_at for key, ends_at in state.expiring.items() if key != target}
-            if event.expiring:
-                expiring[target] = event.ends_at
-            return replace(state, expiring=expiring)
-        case _:
-            return state
-
-
-# --- the decision ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +56,9 @@ class Awareness:
     feelings: Mapping[Sense, Feeling] = field(default_factory=dict)
 
     @classmethod
-    def after(cls, known: Senses) -> Awareness:
-        """Where to go on after a restart: what was lost counts as lost until it has been well for a while."""
-        return cls(feelings={sense: Feeling(lost=True) for _, sense in known.lost})
+    def after(cls, lost: Iterable[Sense]) -> Awareness:
+        """Where to go on after a restart: what was *lost* counts as lost until it has been well for a while."""
+        return cls(feelings={sense: Feeling(lost=True) for sense in lost})
 
     def lost(self, sense: Sense) -> bool:
         """Whether *sense* is lost."""
@@ -110,10 +74,13 @@ def observe(before: Awareness, reading: Reading) -> Awareness:
     return Awareness(readings=_window((*before.readings, reading)), feelings=feelings)
 
 
-def changes(before: Awareness, known: Senses, cluster: str, now: datetime) -> Iterator[SenseChanged]:
-    """What the journal does not know yet of *cluster*, by *before*'s last reading, which was taken at *now*."""
+def changes(
+    before: Awareness, known: Mapping[Sense, SenseChanged], cluster: str, now: datetime
+) -> Iterator[SenseChanged]:
+    """What *cluster* was not told yet, by *before*'s last reading, taken at *now*. *known* is what it was told last."""
     for sense, feeling in before.feelings.items():
-        if feeling.lost is ((cluster, sense) in known.lost):
+        told = known.get(sense)
+        if feeling.lost is (told is not None and told.lost):
             continue
         began = (feeling.bad_from if feeling.lost else feeling.well_from) or 0.0
         ago = timedelta(seconds=before.readings[-1].at - began)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bot.domain import findings, incidents, mutes, operations, selftest, senses, situation
+from bot.domain import findings, incidents, mutes, operations, selftest, situation
 from bot.domain.events import (
     AgentGap,
     AgentSilenceChanged,
@@ -30,7 +30,6 @@ from bot.domain.incidents import Incidents
 from bot.domain.mutes import Mutes
 from bot.domain.operations import Operations
 from bot.domain.selftest import SelfTests
-from bot.domain.senses import Senses
 from bot.domain.situation import Situation
 from bot.flows.ports import Entry, Journal, MessageRef
 
@@ -73,7 +72,6 @@ class World:
     incidents: dict[str, Incidents]
     operations: Operations = field(default_factory=Operations)
     mutes: Mutes = field(default_factory=Mutes)
-    senses: Senses = field(default_factory=Senses)
     selftests: SelfTests = field(default_factory=SelfTests)
     posted: dict[str, Posted] = field(default_factory=dict)
     sent: dict[tuple[str, str], datetime] = field(default_factory=dict)
@@ -176,7 +174,6 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     event = recorded.event
     world.operations = operations.fold(world.operations, recorded)
     world.mutes = mutes.fold(world.mutes, recorded)
-    world.senses = senses.fold(world.senses, recorded)
     world.selftests = selftest.fold(world.selftests, recorded)
     if isinstance(event, MessagePosted):
         _posted(world, event, recorded.recorded_at)

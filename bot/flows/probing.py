@@ -122,9 +122,9 @@ class Probing:
         key = _key(probe)
         if key not in self._watches:
             # At the first question and not before: by then the chronicle has read the journal.
-            target = (probe.cluster, probe.service, probe.real_server)
-            expiring = self._chronicle.world.senses.expiring.get(target)
-            self._watches[key] = Watch(self._probes[key], _known(self._chronicle, probe), expiring)
+            self._watches[key] = Watch(
+                self._probes[key], _known(self._chronicle, probe), _expiring(self._chronicle, probe)
+            )
         return self._watches[key]
 
     async def ask(self, probe: Probe) -> None:
@@ -193,3 +193,10 @@ def _known(chronicle: Chronicle, probe: Probe) -> Outcome | None:
     situation = chronicle.world.situations.get(probe.cluster)
     found = situation.health.get((probe.service, probe.real_server)) if situation is not None else None
     return found.outcome if found is not None else None
+
+
+def _expiring(chronicle: Chronicle, probe: Probe) -> datetime | None:
+    """When the certificate ends that was last said to be about to; None where none is."""
+    situation = chronicle.world.situations.get(probe.cluster)
+    found = situation.certificates.get((probe.service, probe.real_server)) if situation is not None else None
+    return found.ends_at if found is not None and found.expiring else None

@@ -27,7 +27,8 @@ class SenseWatch:
         self._clock = clock
         self._reading = reading
         self._look_s = look_s
-        self._awareness = Awareness.after(chronicle.world.senses)
+        told = [event for s in chronicle.world.situations.values() for event in s.senses.values()]
+        self._awareness = Awareness.after(event.sense for event in told if event.lost)
         self._unrecorded = False
 
     def lost(self, sense: Sense) -> bool:
@@ -43,9 +44,11 @@ class SenseWatch:
     async def look(self) -> None:
         """Take one reading. What the journal cannot take now is found again at the next look."""
         self._awareness = observe(self._awareness, self._reading())
-        now, known = self._clock.now(), self._chronicle.world.senses
+        now = self._clock.now()
         found = [
-            c for cluster in self._chronicle.fleet.clusters for c in changes(self._awareness, known, cluster.name, now)
+            change
+            for cluster, situation in self._chronicle.world.situations.items()
+            for change in changes(self._awareness, situation.senses, cluster, now)
         ]
         if not found:
             return

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.events import CertificateChanged, Event, Recorded, Sense, SenseChanged
-from bot.domain.senses import Awareness, Reading, Senses, changes, fold, observe, unwell
+from bot.domain.events import Sense, SenseChanged
+from bot.domain.senses import Awareness, Reading, changes, observe, unwell
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -16,9 +16,9 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 class Life:
     """A bot that looks at itself once a second, with a journal that takes what it finds."""
 
-    def __init__(self, known: Senses | None = None) -> None:
-        self.known = known or Senses()
-        self.awareness = Awareness.after(self.known)
+    def __init__(self, known: dict[Sense, SenseChanged] | None = None) -> None:
+        self.known = known or {}
+        self.awareness = Awareness.after(sense for sense, event in self.known.items() if event.lost)
         self.at = 0.0
         self.started = self.missed = 0
         self.told: list[tuple[float, Sense, bool, float]] = []
@@ -34,10 +34,7 @@ class Life:
         for event in changes(self.awareness, self.known, "site", now):
             self.told.append((self.at, event.sense, event.lost, (event.since - NOON).total_seconds()))
             self.details.append(event.detail)
-            self.take(event)
-
-    def take(self, event: Event) -> None:
-        self.known = fold(self.known, Recorded(sequence=1, recorded_at=NOON, at_source=NOON, event=event))
+            self.known[event.sense] = event
 
     def well(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -125,7 +122,7 @@ def test_a_restarted_bot_goes_on_from_what_was_told() -> None:
 def test_a_cluster_that_is_new_is_told_too() -> None:
     life = Life()
     life.without_slack(40)
-    found = list(changes(life.awareness, life.known, "new", NOON))
+    found = list(changes(life.awareness, {}, "new", NOON))
     assert [(event.cluster, event.sense, event.lost) for event in found] == [("new", Sense.SLACK, True)]
 
 
@@ -145,27 +142,6 @@ def test_each_sense_is_lost_and_found_by_turns(looks: list[tuple[str, int, int, 
         turns = [lost for _, which, lost, _ in life.told if which is sense]
         assert turns == [number % 2 == 0 for number in range(len(turns))]
     assert all(since <= at for at, _, _, since in life.told)
-
-
-def test_certificates_about_to_end_are_known_by_their_target() -> None:
-    life = Life()
-    ends_at = NOON + timedelta(days=3)
-
-    def changed(real_server: str | None, expiring: bool) -> CertificateChanged:
-        return CertificateChanged(
-            cluster="site", service="https", real_server=real_server, expiring=expiring, ends_at=ends_at, least_days=14
-        )
-
-    for event in (changed(None, True), changed("web1", True), changed("web1", False)):
-        life.take(event)
-    assert life.known.expiring == {("site", "https", None): ends_at}
-
-
-def test_what_was_lost_is_known_by_its_cluster() -> None:
-    life = Life()
-    for cluster, lost in (("a", True), ("b", True), ("b", False)):
-        life.take(SenseChanged(cluster=cluster, sense=Sense.SLACK, lost=lost, since=NOON))
-    assert life.known.lost == {("a", Sense.SLACK): NOON}
 
 
 def test_a_bot_is_well_when_it_probes_calls_and_is_answered() -> None:
