@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
 
 from bot.domain.events import (
     AgentSilenceChanged,
     Event,
     HealthChanged,
+    KeepalivedProcess,
     OutageMeasured,
+    ProcessRole,
     RealServerChanged,
     Recorded,
     RollCallAnswer,
@@ -94,10 +97,24 @@ def answer(
     active: UnitActive = UnitActive.ACTIVE,
     error: str | None = None,
     weights: tuple[tuple[str, str, int], ...] | None = WEIGHTS,
+    **more: Any,
 ) -> RollCallAnswer:
+    """What *director* answers; *more* are further fields of its answer."""
     if error:
-        return RollCallAnswer(director=director, error=error)
-    return RollCallAnswer(director=director, holds=(VIP,) if holds else (), keepalived=unit(active), weights=weights)
+        return RollCallAnswer(director=director, error=error, **more)
+    return RollCallAnswer(
+        director=director, holds=(VIP,) if holds else (), keepalived=unit(active), weights=weights, **more
+    )
+
+
+def processes(parent: int = 10, vrrp: int = 11, checkers: int = 12, stopped: str = "") -> tuple[KeepalivedProcess, ...]:
+    """keepalived's three processes; those whose role is named in *stopped* are in state T."""
+    pids = {ProcessRole.PARENT: parent, ProcessRole.VRRP: vrrp, ProcessRole.CHECKERS: checkers}
+    return tuple(
+        KeepalivedProcess(pid=pid, role=role, state="T" if role.name in stopped else "S")
+        for role, pid in pids.items()
+        if pid
+    )
 
 
 @dataclass

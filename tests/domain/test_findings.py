@@ -1,0 +1,224 @@
+"""What roll calls show amiss: each from the answers of directors, and only after as many looks as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.events import NatPath, OverrideSet, RollCallAnswer, RollCallTaken, VrrpState
+from bot.domain.findings import is_news, untold, untold_servers
+from bot.domain.fleet import HealthCheck
+from bot.domain.health import Outcome
+from bot.domain.observed import UnitActive
+from bot.domain.operations import Operations
+from bot.domain.situation import Situation
+from bot.domain.troubles import Matter, Trouble
+from bot.flows.chronicle import World, fold
+
+from .reference import FLEET, NOON, SITE, VIP, WEIGHTS, Pen, answer, processes
+
+GOOD = NatPath(ip_forward=True, conntrack=True, snat=True, packets=7)
+SERVICES = ("http", "dns-udp")
+Lines = Callable[[Pen], Pen]
+
+
+def known(pen: Pen) -> Situation:
+    world = World.of(FLEET)
+    for line in pen.lines:
+        fold(world, line, FLEET)
+    return world.situations["site"]
+
+
+def looks(pen: Pen, at: float, sv1: RollCallAnswer, sv2: RollCallAnswer | None = None, times: int = 2) -> Pen:
+    """*times* roll calls a second apart that show the same."""
+    for number in range(times):
+        pen.roll_call(at + number, sv1, sv2 or answer("sv2", services=SERVICES))
+    return pen
+
+
+def without(service: str, server: str) -> tuple[tuple[str, str, int], ...]:
+    return tuple(w for w in WEIGHTS if w[:2] != (service, server))
+
+
+def reweighted(service: str, server: str, weight: int) -> tuple[tuple[str, str, int], ...]:
+    return tuple((s, r, weight if (s, r) == (service, server) else w) for s, r, w in WEIGHTS)
+
+
+CASES = {
+    "a stopped unit": (
+        answer("sv1", active=UnitActive.INACTIVE, weights=()),
+        Trouble(matter=Matter.UNIT, subject="sv1"),
+        "keepalived on sv1 is inactive",
+    ),
+    "an empty table": (
+        answer("sv1", holds=True, weights=(), services=()),
+        Trouble(matter=Matter.TABLE, subject="sv1"),
+        "the IPVS table on sv1 is empty, and keepalived runs",
+    ),
+    "a table that lacks one service": (
+        answer("sv1", holds=True, weights=(), services=("http",)),
+        Trouble(matter=Matter.TABLE, subject="sv1"),
+        "the IPVS table on sv1 lacks dns-udp, and keepalived runs",
+    ),
+    "a weight that nobody here has set": (
+        answer("sv1", holds=True, weights=reweighted("http", "web2", 5)),
+        Trouble(matter=Matter.WEIGHT, subject="web2", of="sv1"),
+        "web2 has weight 5 in http (configured: 1) on sv1, and it was not this bot that set it",
+    ),
+    "a member that is missing though all is well": (
+        answer("sv1", holds=True, weights=without("http", "web1")),
+        Trouble(matter=Matter.DIFFERENCE, subject="http", of="sv1"),
+        "web1 is missing from http on sv1, and nothing said that it is down; sv2 has it",
+    ),
+    "no forwarding": (
+        answer("sv1", holds=True, nat=replace(GOOD, ip_forward=False)),
+        Trouble(matter=Matter.NAT, subject="sv1"),
+        "sv1 cannot forward by NAT: net.ipv4.ip_forward is 0",
+    ),
+    "no SNAT rule and no conntrack": (
+        answer("sv1", holds=True, nat=replace(GOOD, snat=False, conntrack=False)),
+        Trouble(matter=Matter.NAT, subject="sv1"),
+        (
+            "sv1 cannot forward by NAT: net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies and "
+            "the SNAT rule for 10.100.5.0/24 is missing"
+        ),
+    ),
+    "nobody with the address": (
+        answer("sv1"),
+        Trouble(matter=Matter.VACANCY, subject="VI_1"),
+        "the address of VI_1 is held by no director",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_look_only_raises_a_suspicion_and_a_second_one_confirms_it(case: str) -> None:
+    shown, trouble, why = CASES[case]
+    pen = looks(Pen().all_well(0), 10, shown, times=1)
+    assert known(pen).found == {}
+    assert trouble in known(pen).suspected
+    looks(pen, 11, shown, times=1)
+    assert known(pen).found[trouble] == why
+    looks(pen, 20, answer("sv1", holds=True, services=SERVICES, nat=GOOD), times=1)
+    assert known(pen).found == {}, "that it is well again, one look shows"
+
+
+def test_a_second_answer_to_the_same_question_confirms_nothing() -> None:
+    """A roll call that had been asked before the first one was recorded may have seen the same torn listing."""
+    pen = looks(Pen().all_well(0), 10, CASES["an empty table"][0], times=1)
+    early = RollCallTaken(
+        cluster="site",
+        reason="test",
+        asked_at=NOON + timedelta(seconds=9.9),
+        answers=(CASES["an empty table"][0],),
+    )
+    assert known(pen.at(10.5, early)).found == {}
+
+
+def test_what_was_not_looked_at_is_not_well_again() -> None:
+    trouble = Trouble(matter=Matter.NAT, subject="sv1")
+    pen = looks(Pen().all_well(0), 10, CASES["no forwarding"][0])
+    looks(pen, 20, answer("sv1", holds=True), times=1)
+    assert trouble in known(pen).found
+    pen.roll_call(21, answer("sv2"))
+    assert trouble in known(pen).found
+
+
+@pytest.mark.parametrize("role", ["PARENT", "VRRP"])
+def test_a_stopped_process_is_proved_by_one_look(role: str) -> None:
+    pen = looks(Pen().all_well(0), 10, answer("sv1", holds=True, processes=processes(stopped=role)), times=1)
+    assert "is frozen" in known(pen).found[Trouble(matter=Matter.PROCESS, subject="sv1")]
+
+
+def test_a_frozen_checker_is_another_thing_than_a_frozen_keepalived() -> None:
+    pen = looks(Pen().all_well(0), 10, answer("sv1", holds=True, processes=processes(stopped="CHECKERS")), times=1)
+    assert list(known(pen).found) == [Trouble(matter=Matter.CHECKER, subject="sv1")]
+
+
+def test_a_child_that_was_started_again_is_told_and_a_whole_restart_is_not() -> None:
+    first = answer("sv1", holds=True, processes=processes())
+    pen = looks(Pen(), 10, first, times=1)
+    looks(pen, 20, answer("sv1", holds=True, processes=processes(vrrp=99)), times=1)
+    found = known(pen).found[Trouble(matter=Matter.PROCESS, subject="sv1")]
+    assert found == "keepalived on sv1: its VRRP process died and was started again (pid 11 before, 99 now)"
+    looks(pen, 30, answer("sv1", holds=True, processes=processes(parent=20, vrrp=21, checkers=22)), times=1)
+    assert known(pen).found == {}
+
+
+def test_a_child_that_is_gone_is_told() -> None:
+    pen = looks(Pen(), 10, answer("sv1", holds=True, processes=processes()), times=1)
+    looks(pen, 20, answer("sv1", holds=True, processes=processes(checkers=0)), times=1)
+    found = known(pen).found[Trouble(matter=Matter.CHECKER, subject="sv1")]
+    assert found == "keepalived on sv1: its health checker (pid 12) is gone"
+
+
+def test_a_weight_that_an_operator_wants_is_no_finding() -> None:
+    from bot.domain.events import Actor, Via
+
+    by = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
+    pen = Pen().all_well(0)
+    pen.at(5, OverrideSet(cluster="site", real_server="web1", operation="op-1", by=by, weights=(("sv1", "http", 1),)))
+    looks(pen, 10, answer("sv1", holds=True, weights=reweighted("http", "web1", 0)), times=3)
+    assert known(pen).found == {}
+
+
+def test_a_dead_real_server_that_stays_in_the_table_tells_on_the_health_checker() -> None:
+    check = SITE.services[0].check
+    assert isinstance(check, HealthCheck)
+    pen = Pen().all_well(0).probe(10, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    looks(pen, 20, answer("sv1", holds=True))
+    assert known(pen).found == {}, "keepalived may take that long"
+    looks(pen, 60, answer("sv1", holds=True), answer("sv2", weights=without("http", "web1")))
+    assert "health checker may have stopped" in known(pen).found[Trouble(matter=Matter.CHECKER, subject="sv1")]
+
+
+def test_a_director_that_holds_the_address_without_having_said_so_missed_an_event() -> None:
+    pen = Pen().says(0, "sv1", VrrpState.MASTER).says(0.1, "sv2", VrrpState.BACKUP).all_well(1)
+    for at in (30, 31, 45):
+        pen.roll_call(at, answer("sv1", active=UnitActive.FAILED, weights=()), answer("sv2", holds=True))
+    state = known(pen)
+    assert Trouble(matter=Matter.STREAM, subject="sv2") in state.found
+    assert list(untold(state, SITE, "sv2")) == [("VI_1", VrrpState.MASTER, VrrpState.BACKUP)]
+
+
+def test_an_event_that_is_only_on_its_way_was_not_missed() -> None:
+    pen = Pen().says(0, "sv1", VrrpState.MASTER).says(0.1, "sv2", VrrpState.BACKUP).all_well(1)
+    pen.roll_call(30, answer("sv1"), answer("sv2", holds=True))
+    pen.roll_call(31, answer("sv1"), answer("sv2", holds=True)).says(32, "sv2", VrrpState.MASTER)
+    pen.roll_call(50, answer("sv1"), answer("sv2", holds=True)).roll_call(51, answer("sv1"), answer("sv2", holds=True))
+    assert Trouble(matter=Matter.STREAM, subject="sv2") not in known(pen).found
+
+
+def test_a_real_server_that_left_the_table_for_good_reason_and_unannounced_is_a_missed_event() -> None:
+    pen = Pen().all_well(0).probe(10, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    gone = answer("sv1", holds=True, weights=without("http", "web1"))
+    for at in (20, 21, 40):
+        pen.roll_call(at, gone, answer("sv2"))
+    assert list(untold_servers(known(pen), SITE, "sv1")) == [("http", "web1")]
+    assert Trouble(matter=Matter.STREAM, subject="sv1") in known(pen).found
+
+
+def test_a_routine_look_is_news_only_when_it_shows_something_new() -> None:
+    pen = looks(Pen(), 10, answer("sv1", holds=True, nat=GOOD, clock_behind_s=0.1, processes=processes()), times=1)
+    state = known(pen)
+
+    def taken(*answers: RollCallAnswer) -> RollCallTaken:
+        return RollCallTaken(cluster="site", reason="routine", asked_at=NOON + timedelta(seconds=40), answers=answers)
+
+    now = NOON + timedelta(seconds=41)
+    same = answer(
+        "sv1",
+        holds=True,
+        nat=replace(GOOD, packets=99),
+        clock_behind_s=0.3,
+        heard_at=now,
+        processes=tuple(replace(p, state="R") for p in processes()),
+    )
+    assert not is_news(state, taken(same, answer("sv2", services=SERVICES)), now, SITE, Operations())
+    frozen = replace(same, processes=processes(stopped="VRRP"))
+    for other in (replace(same, holds=()), replace(same, nat=replace(GOOD, snat=False)), frozen):
+        assert is_news(state, taken(other), now, SITE, Operations())
+    assert VIP in same.holds
