@@ -15,7 +15,7 @@ from bot.domain.events import KeepalivedProcess, ProcessRole, Recorded, RollCall
 from bot.domain.fleet import Cluster, Director, Forwarding, HealthCheck, VirtualService, VrrpInstance
 from bot.domain.observed import UnitActive
 from bot.domain.operations import Operations
-from bot.domain.situation import Answer, Situation, fold
+from bot.domain.situation import Answer, Situation, filled, fold
 from bot.domain.troubles import Matter, Trouble
 
 
@@ -66,9 +66,9 @@ def is_news(state: Situation, taken: RollCallTaken, at: datetime, cluster: Clust
 def _told(state: Situation, director: str) -> object:
     """What matters of a director's last answer: not the words of an error, nor counters and clocks, which run on."""
     known = state.answers.get(director)
-    if known is None:
+    answer = None if known is None else filled(known) if known.answer.answered else known.answer
+    if answer is None:
         return None
-    answer = known.answer
     nat = None if answer.nat is None else replace(answer.nat, packets=None)
     processes = None if answer.processes is None else tuple((p.pid, p.state[:1] in "Tt") for p in answer.processes)
     kept = replace(answer, error=None, heard_at=None, clock_behind_s=None, nat=nat, processes=None)

@@ -338,7 +338,7 @@ def _partial(event: RollCallTaken, state: Situation, instance: VrrpInstance) -> 
 
 
 def _answer(known: Answer | None, answer: RollCallAnswer, event: RollCallTaken, at: datetime) -> Answer:
-    before = None if known is None else _filled(known)
+    before = None if known is None else filled(known)
     if answer.answered:
         return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before)
     since = known.silent_since if known is not None and known.silent_since is not None else event.asked_at
@@ -346,8 +346,8 @@ def _answer(known: Answer | None, answer: RollCallAnswer, event: RollCallTaken, 
     return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before, silent_since=since, tries=tries)
 
 
-def _filled(known: Answer) -> RollCallAnswer | None:
-    """What is known of a director from before: its last answer, completed by earlier ones where it was cut short."""
+def filled(known: Answer) -> RollCallAnswer | None:
+    """What is known of a director: its last answer, completed by earlier ones where no closer look was taken."""
     last, earlier = known.answer, known.before
     if not last.answered or earlier is None:
         return last if last.answered else earlier

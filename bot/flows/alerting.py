@@ -26,7 +26,7 @@ from bot.domain.health import Outcome
 from bot.domain.situation import STATES, Situation
 from bot.domain.troubles import Matter, Trouble
 from bot.flows.chronicle import Chronicle
-from bot.flows.observing import ask_director
+from bot.flows.observing import ask_director, look_closer
 from bot.flows.ports import Clock, Entry, JournalUnavailable, RemoteShell
 
 log = structlog.get_logger(__name__)
@@ -84,6 +84,8 @@ class RollCaller:
         self._late: set[asyncio.Task[None]] = set()
         self.taken_at: float | None = None
         """When the last answers came, in seconds on the clock that never jumps; None before the first."""
+        self._answers: dict[str, tuple[RollCallAnswer, datetime]] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
         chronicle.listen(self._heard)
 
     @property
@@ -106,7 +108,7 @@ class RollCaller:
         try:
             await self._take_turns()
         finally:
-            under_way = (*self._asking.values(), *self._late)
+            under_way = (*self._asking.values(), *self._late, *self._looking.values())
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
@@ -149,9 +151,42 @@ class RollCaller:
                 self._late.add(follow)
                 follow.add_done_callback(self._late.discard)
         await self._record(reason, asked_at, tuple(answers), demanded)
+        self._look_closer(tuple(answers), asked_at, demanded)
+
+    def _look_closer(self, answers: tuple[RollCallAnswer, ...], asked_at: datetime, demanded: bool) -> None:
+        """Have a closer look at those who answered, one at a time each: nothing waits for what it takes."""
+        for answer in answers:
+            self._answers[answer.director] = (answer, asked_at)
+            busy = self._looking.get(answer.director)
+            if answer.answered and (busy is None or busy.done()):
+                self._looking[answer.director] = asyncio.create_task(self._look_at(answer, demanded))
+
+    async def _look_at(self, answer: RollCallAnswer, demanded: bool) -> None:
+        director = self._cluster.director(answer.director)
+        # The SNAT rule takes root and half of the time: it is looked at by routine, and when a VIP does not answer.
+        snat = not demanded or self._vip_fails()
+        closer = await look_closer(self._shell, self._clock, self._cluster, director, answer, snat=snat)
+        # It may have answered again meanwhile: what it holds is told by that, the rest by the closer look.
+        latest, asked_at = self._answers[answer.director]
+        if not latest.answered:
+            return
+        seen = replace(
+            latest,
+            processes=closer.processes,
+            nat=closer.nat,
+            boot=closer.boot,
+            clock_behind_s=closer.clock_behind_s,
+        )
+        await self._record("a closer look", asked_at, (seen,), demanded)
+        if self._unsettled():
+            self._wanted.set()
+
+    def _vip_fails(self) -> bool:
+        situation = self._chronicle.world.situations[self._cluster.name]
+        return bool(situation.vip_troubles(frozenset(s.name for s in self._cluster.services)))
 
     def _ask_one(self, director: Director) -> asyncio.Task[RollCallAnswer]:
-        return asyncio.create_task(ask_director(self._shell, self._clock, self._cluster, director))
+        return asyncio.create_task(ask_director(self._shell, self._clock, self._cluster, director, thorough=False))
 
     async def _follow(self, name: str, task: asyncio.Task[RollCallAnswer], asked_at: datetime) -> None:
         """Record the answer of one that took longer than the others."""
@@ -160,6 +195,7 @@ class RollCaller:
         finally:
             self._asking.pop(name, None)
         await self._record("a late answer", asked_at, (answer,), demanded=True)
+        self._look_closer((answer,), asked_at, demanded=True)
         self._wanted.set()
 
     async def _record(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.domain.events import VrrpState
 from bot.domain.findings import broken_path
@@ -14,8 +14,8 @@ from bot.domain.observed import UnitActive
 from bot.domain.situation import Answer, Said, Situation, holders_of
 from bot.domain.troubles import Matter, Trouble
 
-BEHIND = 2.0
-"""Seconds that a clock has to have fallen behind to show that its host stood still: SSH and NTP explain less."""
+BEHIND = 3.0
+"""Seconds that a clock has to have fallen behind to show that its host stood still: a slow answer explains less."""
 
 # What is known for sure is not taken back by a later look, which finds things as they are by then.
 FIRM = frozenset(
@@ -33,7 +33,7 @@ def cause_of(
     if announced(incident, mutes):
         return Cause.MAINTENANCE
     known = situation.answers.get(old)
-    if known is None or known.at < incident.moved_at:
+    if known is None or not fresh(known, incident.moved_at):
         return Cause.AWAITED if old in waiting and incident.cause is Cause.UNKNOWN else incident.cause
     if not known.answer.answered:
         return Cause.STOPPED if last_word(incident, instance, situation) is VrrpState.STOP else Cause.DIED
@@ -43,6 +43,11 @@ def cause_of(
     if incident.returned_at is not None and incident.cause is not Cause.UNKNOWN:
         return incident.cause
     return _by_its_answer(incident, instance, situation, known)
+
+
+def fresh(known: Answer, moved_at: datetime) -> bool:
+    """Whether *known* was asked for after the move, or is what showed it: an older one would be from before it."""
+    return known.asked_at >= moved_at or known.at == moved_at
 
 
 def announced(incident: Incident, mutes: Mutes) -> bool:
@@ -160,4 +165,4 @@ def holders_in(instance: VrrpInstance, situation: Situation) -> tuple[str, ...]:
     return tuple(sorted(d for d, a in situation.answers.items() if a.answer.answered and vips & set(a.answer.holds)))
 
 
-__all__ = ["announced", "cause_of", "holders_in", "holders_of", "last_word", "not_counting", "why_unreachable"]
+__all__ = ["announced", "cause_of", "fresh", "holders_in", "holders_of", "last_word", "not_counting", "why_unreachable"]

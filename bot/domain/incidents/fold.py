@@ -29,7 +29,7 @@ from bot.domain.events import (
     VrrpStateChanged,
 )
 from bot.domain.fleet import Cluster, VrrpInstance
-from bot.domain.incidents.causes import cause_of, holders_of, why_unreachable
+from bot.domain.incidents.causes import cause_of, fresh, holders_of, why_unreachable
 from bot.domain.incidents.kinds import BURST, ROLL_CALL_HOLD, hold_of, named, primary
 from bot.domain.incidents.links import links
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Incidents, Kind, Note, Stage
@@ -364,7 +364,7 @@ class _Work:
         match first.matter:
             case Matter.ROLE:
                 old = self._situation.answers.get(incident.old_master or "")
-                heard = old is not None and incident.moved_at is not None and old.at >= incident.moved_at
+                heard = old is not None and incident.moved_at is not None and fresh(old, incident.moved_at)
                 return bool(incident.holders) and (heard or incident.cause is Cause.MAINTENANCE)
             case Matter.REAL_SERVER | Matter.SERVICE:
                 return all(self._situation.answered(host) is not None for host in self._hosts(incident))
