@@ -59,7 +59,7 @@ def test_everything_that_is_given_arrives(site: Site) -> None:
 @pytest.mark.parametrize(
     ("text", "where", "what", "instead"),
     [
-        ("{remind: 0}", "alerts.remind", "0 is out of range", "from 1 to 2.592e+06 seconds"),
+        ("{remind: 60d}", "alerts.remind", "'60d' is out of range", "from 0 to 2.592e+06 seconds"),
         ('{escalate_to: {sit: "#duty"}}', "alerts.escalate_to.sit", "there is no cluster 'sit'", "did you mean site?"),
         ("{escalate_to: {site: duty}}", "alerts.escalate_to.site", "is not a channel's id or #name", '"#lvs-site"'),
         ("{call: [alice]}", "alerts.call[0]", "is not the id of a Slack user or user group", "U0ALICE or S0OPS"),

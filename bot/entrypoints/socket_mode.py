@@ -14,15 +14,24 @@ from slack_sdk.web.async_client import AsyncWebClient
 log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE = 30.0
+CONNECT_S = 15.0  # for one try, from asking for the address to the open connection
 
 
 class SocketMode:
-    """Connects, and connects again: at the start the SDK would give up when Slack is away, and the bot must not."""
+    """Connects, and connects again, with a new address each time.
+
+    At the start the SDK would give up when Slack is away, and the bot must not. Later the SDK would go on trying the
+    address that it has, for ever; but one is good for one connection and for half a minute (docs: Using Socket Mode).
+    """
 
     def __init__(self, app: AsyncApp, app_token: str, base_url: str | None) -> None:
         # With a web client of its own: the handler would otherwise ask slack.com whatever the base URL is.
         client = AsyncWebClient(token=app_token, base_url=base_url or AsyncWebClient.BASE_URL)
         self._handler = AsyncSocketModeHandler(app, app_token=app_token, web_client=client)
+        self._client = self._handler.client
+        # One alone connects again, and that is the loop below.
+        self._client.default_auto_reconnect_enabled = False
+        self._client.auto_reconnect_enabled = False
         self.connected = False
 
     async def run(self) -> None:
@@ -30,9 +39,10 @@ class SocketMode:
         pause = 0.5
         while True:
             try:
-                if not await self._handler.client.is_connected():
+                if not await self._client.is_connected():
                     self.connected = False
-                    await self._handler.connect_async()  # type: ignore[no-untyped-call]  # Bolt leaves it bare
+                    async with asyncio.timeout(CONNECT_S):
+                        await self._client.connect_to_new_endpoint(force=True)
                 self.connected = True
                 pause = 0.5
                 await asyncio.sleep(1)

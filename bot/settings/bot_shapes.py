@@ -126,8 +126,8 @@ class FallbackShape(Shape):
 class AlertsShape(Shape):
     """What happens to an incident that stays open."""
 
-    remind: Annotated[float, seconds(1, 2_592_000, "30m")] = 1800.0
-    escalate: Annotated[float, seconds(1, 2_592_000, "15m")] = 900.0
+    remind: Annotated[float, seconds(0, 2_592_000, "30m")] = 1800.0
+    escalate: Annotated[float, seconds(0, 2_592_000, "15m")] = 900.0
     escalate_to: dict[str, Channel] = Field(default={}, examples=['{site: "#on-call"}'])
     call: list[Called] = Field(default=[], examples=["[U0ALICE, S0OPS]"])
     fallback: FallbackShape = Field(default=FallbackShape(), examples=["{webhook: LVSBOT_FALLBACK_URL}"])

@@ -122,7 +122,7 @@ class AlertSettings:
     """What happens to an incident that stays open and unacknowledged, and where it is told besides.
 
     It is told again every ``remind_after_s`` seconds and escalated once, after ``escalate_after_s``: to the channel of
-    its cluster in ``escalate_to``, calling the users and user groups whose ids are in ``call``.
+    its cluster in ``escalate_to``, calling the users and user groups whose ids are in ``call``. 0: never.
     """
 
     remind_after_s: float
