@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,16 +212,21 @@ def words_of(message: dict[str, Any]) -> str:
 
 @asynccontextmanager
 async def at_work(
-    lab: Lab, directory: Path, *, mode: str = "socket", start: bool = True, port: int | None = None
+    lab: Lab,
+    directory: Path,
+    *,
+    mode: str = "socket",
+    start: bool = True,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AsyncIterator[Work]:
-    """A bot at work on *lab* until the block ends. *port*: where it listens instead of where the agents report."""
+    """A bot at work on *lab* until the block ends. *settings*: what is to be different in its bot.yaml, by section."""
     inside = lab.socket_in_ops("127.0.0.1", 0)
     async with StandIn(port=inside.getsockname()[1], sockets=[inside]) as slack:
         config = lab.write_bot_config(directory, slack_base_url=slack.base_url)
-        settings = json.loads(config.read_text())
-        settings["slack"]["mode"] = mode
-        settings["listen"]["port"] = port or settings["listen"]["port"]
-        config.write_text(json.dumps(settings))
+        written = json.loads(config.read_text())
+        for section, keys in {"slack": {"mode": mode}, **(settings or {})}.items():
+            written[section] = {**written.get(section, {}), **keys}
+        config.write_text(json.dumps(written))
         work = Work(lab=lab, slack=slack, directory=directory, config=config)
         try:
             if start:

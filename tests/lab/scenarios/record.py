@@ -30,7 +30,7 @@ from tests.lab.scenarios.stage import Stage, staged
 from tests.lab.scenarios.timeline import Played, Scenario, play
 
 LEFT_OUT = (MessagePosted, FallbackSent)
-CALM_S = 20.0  # without a new event: it is over
+CALM_S = 20.0  # without anything new: it is over
 MOST_S = 120.0
 
 # Without a fork, so that an emulated processor does not feel it. A row is a service, or a destination and its weight.

@@ -14,6 +14,13 @@ from tests.lab.work import Work, at_work
 
 PORTS = (8781, 8782)
 
+ROLL_CALL = "10s"  # what nothing speaks of has to be found within a scenario's time
+
+
+def settings(port: int) -> dict[str, dict[str, object]]:
+    """What is different in the bot.yaml of the bot that listens on *port*."""
+    return {"listen": {"port": port}, "intervals": {"roll_call": ROLL_CALL}}
+
 
 @dataclass(kw_only=True)
 class Stage:
@@ -44,7 +51,7 @@ async def staged(lab: Lab, directory: Path, *, both: bool = True) -> AsyncIterat
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(relaying(lab, PORTS[: 1 + both]))
         works = [
-            await stack.enter_async_context(at_work(lab, directory / str(port), port=port, start=False))
+            await stack.enter_async_context(at_work(lab, directory / str(port), start=False, settings=settings(port)))
             for port in PORTS[: 1 + both]
         ]
         await asyncio.gather(*(_settled(work) for work in works))
