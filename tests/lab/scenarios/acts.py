@@ -27,6 +27,11 @@ def together(*acts: Act) -> Act:
     return Act(text=" and ".join(act.text for act in acts), do=do)
 
 
+def nothing() -> Act:
+    """Time passes."""
+    return Act(text="nothing is done", do=lambda _stage: asyncio.sleep(0))
+
+
 def shell(text: str, host: str, script: str) -> Act:
     """*script* as root on *host*."""
     return Act(text=text, do=lambda stage: stage.on(host, "sh", "-c", script))

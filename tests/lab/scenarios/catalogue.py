@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
+from bot.domain.incidents import Kind
 from tests.lab.scenarios.acts import (
     block_vrrp,
     boot_guest,
@@ -19,6 +20,7 @@ from tests.lab.scenarios.acts import (
     kill_guest,
     kill_keepalived,
     kill_vrrp_process,
+    nothing,
     pause_guest,
     plug_in,
     reboot_guest,
@@ -40,39 +42,68 @@ from tests.lab.scenarios.acts import (
     webhook_away,
     webhook_back,
 )
-from tests.lab.scenarios.timeline import Scenario, at
+from tests.lab.scenarios.timeline import Scenario, Story, at, between, shows, silence
 
+RED, AMBER, GREEN = ":red_circle:", ":large_yellow_circle:", ":large_green_circle:"
+
+
+def returned(*shows: str) -> Story:
+    """A failover that ended with sv1 as MASTER again."""
+    return Story(kind=Kind.FAILOVER, subject="VI_1", text=f"{GREEN} VI_1: sv1 is MASTER again", shows=shows)
+
+
+def moved(why: str) -> str:
+    """What the message of a failover from sv1 says when it is over."""
+    return f"MASTER had moved sv1 → sv2 ({why})"
+
+
+def failed_over(why: str) -> str:
+    """What the message of a failover from sv1 says as long as it lasts."""
+    return f"VI_1 failed over: sv1 → sv2 ({why})"
+
+
+STOPPED = "planned: keepalived was stopped on sv1"
 CLEAN_STOP = Scenario(
     name="clean_stop",
     title="keepalived is stopped on the MASTER and started again",
     timeline=(
         at(0, stop_keepalived("sv1")),
         at(2, bot_dies()),
-        at(7, bot_lives()),
-        at(12, start_keepalived("sv1")),
+        between(0, 20, shows(failed_over(STOPPED))),
+        at(6, bot_lives()),
+        at(8, start_keepalived("sv1")),
     ),
+    stories=(returned(moved(STOPPED)),),
 )
 
+FAILED = "unplanned: keepalived failed on sv1"
 KEEPALIVED_KILLED = Scenario(
     name="keepalived_killed",
     title="kill -9 of keepalived on the MASTER; it is started again",
     timeline=(
         at(0, kill_keepalived("sv1")),
         at(2, bot_dies()),
-        at(7, bot_lives()),
-        at(12, start_keepalived("sv1")),
+        between(0, 20, shows(failed_over(FAILED))),
+        at(6, bot_lives()),
+        at(8, start_keepalived("sv1")),
     ),
+    stories=(returned(moved(FAILED)),),
 )
 
+DIED = "unplanned: sv1 does not answer"
 GUEST_KILLED = Scenario(
     name="guest_killed",
     title="kill -9 of the MASTER's guest, with web1 inside; it is switched on again",
     timeline=(
         at(0, kill_guest("sv1")),
         at(4, bot_dies()),
+        between(0, 40, shows(failed_over(DIED))),
         at(9, bot_lives()),
-        at(20, boot_guest("sv1")),
+        between(0, 40, shows("web1 went with it: inside sv1")),
+        at(15, boot_guest("sv1")),
     ),
+    stories=(returned(moved(DIED), "web1 went with it: inside sv1", "VIP unreachable for"),),
+    within=90,
 )
 
 FROZEN = Scenario(
@@ -80,9 +111,19 @@ FROZEN = Scenario(
     title="SIGSTOP of all of keepalived on the MASTER, then SIGCONT",
     timeline=(
         at(0, freeze_keepalived("sv1")),
-        at(6, bot_dies()),
-        at(11, bot_lives()),
-        at(20, thaw_keepalived("sv1")),
+        at(5, bot_dies()),
+        between(0, 25, shows("VI_1: split brain — sv1 and sv2 hold the address")),
+        between(0, 15, shows("frozen")),
+        at(9, bot_lives()),
+        at(15, thaw_keepalived("sv1")),
+    ),
+    stories=(
+        Story(
+            kind=Kind.SPLIT_BRAIN,
+            subject="VI_1",
+            text=f"{GREEN} VI_1: split brain is over, one director holds the address",
+            shows=("frozen",),
+        ),
     ),
 )
 
@@ -91,23 +132,35 @@ VRRP_BLOCKED = Scenario(
     title="VRRP is blocked both ways for 10 s: a true split brain, and healed",
     timeline=(
         at(0, together(block_vrrp("sv1"), block_vrrp("sv2"))),
-        at(5, bot_dies()),
-        at(9, bot_lives()),
+        at(4, bot_dies()),
+        between(0, 15, shows("VI_1: split brain — sv1 and sv2 hold the address")),
+        at(8, bot_lives()),
         at(10, together(unblock_vrrp("sv1"), unblock_vrrp("sv2"))),
+    ),
+    stories=(
+        Story(
+            kind=Kind.SPLIT_BRAIN,
+            subject="VI_1",
+            text=f"{GREEN} VI_1: split brain is over, one director holds the address",
+        ),
     ),
 )
 
+CUT_OFF = "unplanned: sv1 was cut off; it did not reboot"
 LINK_DOWN = Scenario(
     name="link_down",
-    title="the MASTER's link goes down and comes up",
+    title="the MASTER's link goes down and comes up; its keepalived does not see that",
     timeline=(
         at(0, unplug("sv1")),
         at(5, bot_dies()),
         at(10, bot_lives()),
+        between(0, 30, shows(failed_over(DIED))),
         at(20, plug_in("sv1")),
     ),
+    stories=(returned(moved(CUT_OFF)),),
 )
 
+FAULT = "unplanned: sv1 reported FAULT"
 INTERFACE_DOWN = Scenario(
     name="interface_down",
     title="the MASTER's own bridge goes down for 15 s: keepalived sees that, and says FAULT",
@@ -116,6 +169,7 @@ INTERFACE_DOWN = Scenario(
         at(5, bot_dies()),
         at(10, bot_lives()),
     ),
+    stories=(returned(moved(FAULT)),),
 )
 
 VIP_DELETED = Scenario(
@@ -126,6 +180,13 @@ VIP_DELETED = Scenario(
         at(1, bot_dies()),
         at(5, bot_lives()),
     ),
+    stories=(
+        Story(
+            kind=Kind.VIP_REMOVED,
+            subject="VI_1",
+            text=f"{GREEN} VI_1: the address was removed by hand, and keepalived put it back at once",
+        ),
+    ),
 )
 
 TABLE_CLEARED = Scenario(
@@ -133,10 +194,12 @@ TABLE_CLEARED = Scenario(
     title="ipvsadm -C by hand on the MASTER; a restart of keepalived heals it",
     timeline=(
         at(0, clear_table("sv1")),
-        at(5, bot_dies()),
-        at(10, bot_lives()),
-        at(20, restart_keepalived("sv1")),
+        at(3, bot_dies()),
+        at(8, bot_lives()),
+        between(0, 20, shows("The IPVS table on sv1")),
+        at(14, restart_keepalived("sv1")),
     ),
+    stories=(Story(kind=Kind.TABLE_REMOVED, subject="sv1", text=f"{GREEN} The IPVS table on sv1 is complete again"),),
 )
 
 VRRP_CHILD_KILLED = Scenario(
@@ -147,6 +210,7 @@ VRRP_CHILD_KILLED = Scenario(
         at(2, bot_dies()),
         at(6, bot_lives()),
     ),
+    stories=(returned(moved("unplanned: keepalived's VRRP process died on sv1 and was started again")),),
 )
 
 VRRP_CHILD_FROZEN = Scenario(
@@ -154,20 +218,26 @@ VRRP_CHILD_FROZEN = Scenario(
     title="SIGSTOP of keepalived's VRRP process on the MASTER, then SIGCONT",
     timeline=(
         at(0, freeze_vrrp_process("sv1")),
-        at(6, bot_dies()),
-        at(11, bot_lives()),
-        at(20, thaw_keepalived("sv1")),
+        at(5, bot_dies()),
+        between(0, 25, shows("VI_1: split brain — sv1 and sv2 hold the address")),
+        between(0, 15, shows("frozen")),
+        at(9, bot_lives()),
+        at(15, thaw_keepalived("sv1")),
     ),
+    stories=FROZEN.stories,
 )
 
 CHECKER_KILLED = Scenario(
     name="checker_killed",
-    title="kill -9 of keepalived's health checker on the MASTER",
+    title="kill -9 of keepalived's health checker on the MASTER: it is started again at once",
     timeline=(
         at(0, kill_checker("sv1")),
         at(2, bot_dies()),
         at(6, bot_lives()),
+        at(12, nothing()),
+        between(0, 1, silence()),
     ),
+    stories=(),
 )
 
 CHECKER_FROZEN = Scenario(
@@ -175,11 +245,21 @@ CHECKER_FROZEN = Scenario(
     title="the MASTER's health checker is frozen and web2 dies meanwhile; both come back",
     timeline=(
         at(0, freeze_checker("sv1")),
-        at(2, stop_web("web2")),
-        at(10, bot_dies()),
-        at(15, bot_lives()),
-        at(40, start_web("web2")),
-        at(50, thaw_keepalived("sv1")),
+        at(1, stop_web("web2")),
+        at(8, bot_dies()),
+        at(13, bot_lives()),
+        between(0, 60, shows("health checker")),
+        between(0, 20, shows("web2 is down")),
+        at(35, start_web("web2")),
+        at(40, thaw_keepalived("sv1")),
+    ),
+    stories=(
+        Story(
+            kind=Kind.CHECKER_STOPPED,
+            subject="sv1",
+            text=f"{GREEN} keepalived's health checker on sv1 works again",
+        ),
+        Story(kind=Kind.REAL_SERVER_DOWN, subject="web2", text=f"{GREEN} web2 is up again"),
     ),
 )
 
@@ -192,6 +272,7 @@ PAUSED = Scenario(
         at(8, bot_lives()),
         at(10, resume_guest("sv1")),
     ),
+    stories=(returned(moved("unplanned: sv1 stood still; it did not reboot, and its clock fell behind")),),
 )
 
 WEB1_DOWN = Scenario(
@@ -201,7 +282,16 @@ WEB1_DOWN = Scenario(
         at(0, stop_web("web1")),
         at(6, bot_dies()),
         at(11, bot_lives()),
-        at(20, start_web("web1")),
+        between(0, 30, shows("web1 is down")),
+        at(18, start_web("web1")),
+    ),
+    stories=(
+        Story(
+            kind=Kind.REAL_SERVER_DOWN,
+            subject="web1",
+            text=f"{GREEN} web1 is up again",
+            shows=("was: http: connecting: connection refused", "was: keepalived on sv2 took it out of http"),
+        ),
     ),
 )
 
@@ -212,16 +302,34 @@ ALL_DOWN = Scenario(
         at(0, together(stop_everything("web1"), stop_everything("web2"))),
         at(6, bot_dies()),
         at(11, bot_lives()),
-        at(30, together(start_everything("web1"), start_everything("web2"))),
+        between(0, 40, shows("dns-tcp, dns-udp and http have no healthy real server")),
+        at(25, together(start_everything("web1"), start_everything("web2"))),
+    ),
+    stories=(
+        Story(
+            kind=Kind.SERVICE_DOWN,
+            subject="dns-tcp",
+            text=f"{GREEN} dns-tcp, dns-udp and http have healthy real servers again",
+            shows=("VIP unreachable for", "web1 and web2"),
+        ),
     ),
 )
 
 FLAPPING = Scenario(
     name="flapping",
-    title="web1 comes and goes for two minutes",
+    title="web1 comes and goes",
     timeline=(
         *chain.from_iterable(
-            (at(start, stop_web("web1")), at(start + 8, start_web("web1"))) for start in range(0, 128, 16)
+            (at(start, stop_web("web1")), at(start + 8, start_web("web1"))) for start in range(0, 80, 16)
+        ),
+        between(0, 60, shows("flapping")),
+    ),
+    stories=(
+        Story(
+            kind=Kind.REAL_SERVER_DOWN,
+            subject="web1",
+            text=f"{AMBER} web1 is … — flapping: … changes in …",
+            open=True,
         ),
     ),
 )
@@ -231,12 +339,16 @@ RELOAD = Scenario(
     title="keepalived is reloaded on both directors",
     timeline=(
         at(0, reload_keepalived("sv1")),
-        at(2, bot_dies()),
-        at(6, bot_lives()),
-        at(8, reload_keepalived("sv2")),
+        at(1, bot_dies()),
+        at(5, bot_lives()),
+        at(6, reload_keepalived("sv2")),
+        at(12, nothing()),
+        between(0, 1, silence()),
     ),
+    stories=(),
 )
 
+RESTARTED = "planned: keepalived was restarted on sv1"
 RESTART = Scenario(
     name="restart",
     title="keepalived is restarted on the MASTER",
@@ -245,12 +357,15 @@ RESTART = Scenario(
         at(1, bot_dies()),
         at(5, bot_lives()),
     ),
+    stories=(returned(moved(RESTARTED)),),
 )
 
 REBOOT = Scenario(
     name="reboot",
     title="the MASTER is rebooted, and takes the address back",
     timeline=(at(0, reboot_guest("sv1")),),
+    stories=(returned(moved("planned: sv1 was rebooted")),),
+    within=90,
 )
 
 SLACK_AWAY = Scenario(
@@ -262,8 +377,10 @@ SLACK_AWAY = Scenario(
         at(20, bot_dies()),
         at(25, bot_lives()),
         at(60, slack_back()),
-        at(65, start_keepalived("sv1")),
+        between(0, 30, shows(failed_over(STOPPED))),
+        at(62, start_keepalived("sv1")),
     ),
+    stories=CLEAN_STOP.stories,
 )
 
 WEBHOOK_AWAY = Scenario(
@@ -277,6 +394,10 @@ WEBHOOK_AWAY = Scenario(
         at(60, webhook_back()),
         at(75, start_keepalived("sv1")),
     ),
+    stories=(
+        returned(moved(STOPPED)),
+        Story(kind=Kind.AGENT_SILENT, subject="sv1", text=f"{GREEN} Events arrive again"),
+    ),
 )
 
 BOTH_LOST = Scenario(
@@ -286,8 +407,18 @@ BOTH_LOST = Scenario(
         at(0, together(kill_guest("sv1"), kill_guest("sv2"))),
         at(6, bot_dies()),
         at(11, bot_lives()),
-        at(25, together(boot_guest("sv1"), boot_guest("sv2"))),
+        between(0, 40, shows("site: no director answers")),
+        at(20, together(boot_guest("sv1"), boot_guest("sv2"))),
     ),
+    stories=(
+        Story(
+            kind=Kind.DIRECTORS_LOST,
+            subject="site",
+            text=f"{GREEN} site: the directors answer again",
+            shows=("VIP unreachable for",),
+        ),
+    ),
+    within=120,
 )
 
 EVERY = (

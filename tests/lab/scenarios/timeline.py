@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -39,13 +40,21 @@ class Between:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """An incident as it has to stand at the end: its headline word for word, and words that its message has to show."""
+    """An incident as it has to stand at the end.
+
+    ``text`` is the message's notification, word for word; … stands for a figure that was measured. ``shows`` is what
+    else the message has to show.
+    """
 
     kind: Kind
     subject: str
     text: str
     shows: tuple[str, ...] = ()
     open: bool = False
+
+    def reads(self, text: str) -> bool:
+        """Whether *text* is what is to be said."""
+        return re.fullmatch(".+".join(map(re.escape, self.text.split("…"))), text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
