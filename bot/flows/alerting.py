@@ -82,6 +82,8 @@ class RollCaller:
         self._reason = "start"
         self._asking: dict[str, asyncio.Task[RollCallAnswer]] = {}
         self._late: set[asyncio.Task[None]] = set()
+        self._owed: set[str] = set()
+        self._tries = 0
         self.taken_at: float | None = None
         """When the last answers came, in seconds on the clock that never jumps; None before the first."""
         self._answers: dict[str, tuple[RollCallAnswer, datetime]] = {}
@@ -101,6 +103,8 @@ class RollCaller:
     def ask(self, reason: str) -> None:
         """Have a roll call taken as soon as possible. One that is under way already may have looked too early."""
         self._reason = reason
+        self._owed.update(self._asking)
+        self._tries = 0
         self._wanted.set()
 
     async def run(self) -> None:
@@ -114,18 +118,17 @@ class RollCaller:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _take_turns(self) -> None:
-        tries = 0
         demanded = True
         while True:
             self._wanted.clear()
             await self._call(self._reason if demanded else "routine", demanded)
             await self._reconcile()
             unsettled = self._unsettled()
-            tries = tries + 1 if unsettled else 0
-            pause = AGAIN_AFTER if 0 < tries <= TRIES else self._interval_s
+            self._tries = self._tries + 1 if unsettled else 0
+            pause = AGAIN_AFTER if 0 < self._tries <= TRIES else self._interval_s
             try:
                 await asyncio.wait_for(self._wanted.wait(), pause)
-                demanded, tries = True, 0
+                demanded = True
             except TimeoutError:
                 demanded = unsettled
 
@@ -147,7 +150,7 @@ class RollCaller:
                 del self._asking[name]
                 answers.append(task.result())
             else:
-                follow = asyncio.create_task(self._follow(name, task, asked_at))
+                follow = asyncio.create_task(self._follow(name, task, asked_at, demanded))
                 self._late.add(follow)
                 follow.add_done_callback(self._late.discard)
         await self._record(reason, asked_at, tuple(answers), demanded)
@@ -178,7 +181,7 @@ class RollCaller:
             clock_behind_s=closer.clock_behind_s,
         )
         await self._record("a closer look", asked_at, (seen,), demanded)
-        if self._unsettled():
+        if self._unsettled() and self._tries <= TRIES:
             self._wanted.set()
 
     def _vip_fails(self) -> bool:
@@ -188,15 +191,18 @@ class RollCaller:
     def _ask_one(self, director: Director) -> asyncio.Task[RollCallAnswer]:
         return asyncio.create_task(ask_director(self._shell, self._clock, self._cluster, director, thorough=False))
 
-    async def _follow(self, name: str, task: asyncio.Task[RollCallAnswer], asked_at: datetime) -> None:
+    async def _follow(self, name: str, task: asyncio.Task[RollCallAnswer], asked_at: datetime, demanded: bool) -> None:
         """Record the answer of one that took longer than the others."""
         try:
             answer = await task
         finally:
             self._asking.pop(name, None)
-        await self._record("a late answer", asked_at, (answer,), demanded=True)
-        self._look_closer((answer,), asked_at, demanded=True)
-        self._wanted.set()
+        await self._record("a late answer", asked_at, (answer,), demanded)
+        self._look_closer((answer,), asked_at, demanded)
+        if name in self._owed:
+            # Something was said while it was out. Otherwise it is not asked again at once: it is slow as it is.
+            self._owed.discard(name)
+            self._wanted.set()
 
     async def _record(
         self, reason: str, asked_at: datetime, answers: tuple[RollCallAnswer, ...], demanded: bool
