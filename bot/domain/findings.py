@@ -23,7 +23,7 @@ from bot.domain.troubles import Matter, Trouble
 class Finding:
     """A trouble that a look shows, with the words for it. ``proven``: no second look is needed to believe it.
 
-    (A process that is stopped is stopped, and another pid is another process.)
+    (A process that is stopped is stopped, and another pid under the same parent is another process.)
     """
 
     trouble: Trouble
@@ -146,25 +146,28 @@ def _processes(name: str, known: Answer) -> Iterator[Finding]:
             why = f"keepalived on {name} is frozen: {what} is stopped by a signal (state T)"
             yield Finding(trouble=trouble, why=why, proven=True)
         elif replaced := _replaced(known, now, roles):
-            yield Finding(trouble=trouble, why=f"keepalived on {name}: {replaced}", proven=True)
+            # One that is gone may be the first to end of a keepalived that is just being stopped.
+            proven = "gone" not in replaced
+            yield Finding(trouble=trouble, why=f"keepalived on {name}: {replaced}", proven=proven)
 
 
 def _replaced(known: Answer, now: tuple[KeepalivedProcess, ...], roles: tuple[ProcessRole, ...]) -> str:
     """What happened to a child while its parent went on; nothing where keepalived was started anew as a whole."""
-    before = known.before.processes if known.before is not None else None
-    if not before or not now:
-        return ""
-    parents = [[p.pid for p in group if p.role is ProcessRole.PARENT] for group in (before, now)]
-    if parents[0] != parents[1]:
-        return ""
+    before = (known.before.processes if known.before is not None else None) or ()
+    parents = [{p.pid for p in group if p.role is ProcessRole.PARENT} for group in (before, now)]
+    same = bool(parents[0] & parents[1])
     for role in roles:
         old = {p.pid for p in before if p.role is role}
         new = {p.pid for p in now if p.role is role}
-        if role is not ProcessRole.PARENT and old and not new:
-            return f"its {role.value} (pid {min(old)}) is gone"
-        if old and new and not old & new:
+        if parents[1] and not new and role in NAMED and any(p.role in NAMED for p in (*before, *now)):
+            return f"its {role.value} is gone"
+        if same and old and new and not old & new:
             return f"its {role.value} died and was started again (pid {min(old)} before, {min(new)} now)"
     return ""
+
+
+NAMED = frozenset({ProcessRole.VRRP, ProcessRole.CHECKERS})
+"""The children that a keepalived whose processes have names must have: a fleet has instances and services."""
 
 
 def _table(state: Situation, cluster: Cluster, name: str, known: Answer, operations: Operations) -> Iterator[Finding]:

@@ -83,7 +83,6 @@ class RollCaller:
         self._asking: dict[str, asyncio.Task[RollCallAnswer]] = {}
         self._late: set[asyncio.Task[None]] = set()
         self._owed: set[str] = set()
-        self._tries = 0
         self.taken_at: float | None = None
         """When the last answers came, in seconds on the clock that never jumps; None before the first."""
         self._answers: dict[str, tuple[RollCallAnswer, datetime]] = {}
@@ -104,7 +103,6 @@ class RollCaller:
         """Have a roll call taken as soon as possible. One that is under way already may have looked too early."""
         self._reason = reason
         self._owed.update(self._asking)
-        self._tries = 0
         self._wanted.set()
 
     async def run(self) -> None:
@@ -118,17 +116,18 @@ class RollCaller:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _take_turns(self) -> None:
+        tries = 0
         demanded = True
         while True:
             self._wanted.clear()
             await self._call(self._reason if demanded else "routine", demanded)
             await self._reconcile()
             unsettled = self._unsettled()
-            self._tries = self._tries + 1 if unsettled else 0
-            pause = AGAIN_AFTER if 0 < self._tries <= TRIES else self._interval_s
+            tries = tries + 1 if unsettled else 0
+            pause = AGAIN_AFTER if 0 < tries <= TRIES else self._interval_s
             try:
                 await asyncio.wait_for(self._wanted.wait(), pause)
-                demanded = True
+                demanded, tries = True, 0
             except TimeoutError:
                 demanded = unsettled
 
@@ -180,9 +179,13 @@ class RollCaller:
             boot=closer.boot,
             clock_behind_s=closer.clock_behind_s,
         )
-        await self._record("a closer look", asked_at, (seen,), demanded)
-        if self._unsettled() and self._tries <= TRIES:
-            self._wanted.set()
+        before = self._suspected()
+        await self._record("a closer look", asked_at, (seen,), demanded=False)
+        if self._suspected() - before:
+            self._wanted.set()  # a second look is wanted, and soon
+
+    def _suspected(self) -> frozenset[Trouble]:
+        return frozenset(self._chronicle.world.situations[self._cluster.name].suspected)
 
     def _vip_fails(self) -> bool:
         situation = self._chronicle.world.situations[self._cluster.name]

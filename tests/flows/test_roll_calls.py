@@ -36,16 +36,20 @@ class Slow:
         """How often *director* was asked so far."""
         return sum(argv[0] == "ip" for argv in self.shell.hosts[director].ran)
 
-    async def until_heard(self, director: str, times: int = 1) -> None:
-        """Wait until *director* was asked and heard so often, and nothing more is about to happen."""
-        while self.asked(director) < times or not await self._has_answered(director):
+    async def taken(self, count: int) -> list[RollCallTaken]:
+        """The roll calls in the journal, once there are *count* of them and nothing more is about to happen.
+
+        The closer looks, which follow each of them, are left out.
+        """
+        while len(found := await self._recorded()) < count:
             await asyncio.sleep(0.01)
         for _ in range(100):
             await asyncio.sleep(0)
+        return found
 
-    async def _has_answered(self, director: str) -> bool:
-        found = [r.event for r in await self.journal.read(kinds=("RollCallTaken",))]
-        return any(isinstance(call, RollCallTaken) and call.answer(director) is not None for call in found)
+    async def _recorded(self) -> list[RollCallTaken]:
+        events = [r.event for r in await self.journal.read(kinds=("RollCallTaken",))]
+        return [e for e in events if isinstance(e, RollCallTaken) and e.reason != "a closer look"]
 
     @classmethod
     @asynccontextmanager
@@ -62,16 +66,34 @@ class Slow:
 
 async def test_a_late_answer_is_recorded_and_nobody_is_asked_again_for_it() -> None:
     async with Slow.at_work() as slow:
-        await slow.until_heard("sv2")
+        (first,) = await slow.taken(1)
+        assert [a.director for a in first.answers] == ["sv2"]
+        assert first.waiting == ("sv1",)
         slow.gate.set()
-        await slow.until_heard("sv1")
+        *_, late = await slow.taken(2)
+        assert [a.director for a in late.answers] == ["sv1"]
+        assert len(await slow.taken(2)) == 2
         assert (slow.asked("sv1"), slow.asked("sv2")) == (1, 1)
 
 
 async def test_a_director_that_was_still_out_when_something_was_said_is_asked_again() -> None:
     async with Slow.at_work() as slow:
-        await slow.until_heard("sv2")
+        await slow.taken(1)
         slow.caller.ask("sv2 says MASTER for VI_1")
-        await slow.until_heard("sv2", 2)
+        await slow.taken(2)
         slow.gate.set()
-        await slow.until_heard("sv1", 2)
+        calls = await slow.taken(4)
+        assert slow.asked("sv1") == 2
+        assert "sv1" in {a.director for a in calls[-1].answers}
+
+
+async def test_a_closer_look_follows_and_keeps_nobody_waiting() -> None:
+    async with Slow.at_work() as slow:
+        slow.gate.set()
+        (first,) = await slow.taken(1)
+        assert all(a.boot is None and a.answered for a in first.answers)
+        while len(events := [r.event for r in await slow.journal.read(kinds=("RollCallTaken",))]) < 3:
+            await asyncio.sleep(0.01)
+        closer = [a for e in events if isinstance(e, RollCallTaken) for a in e.answers if a.boot is not None]
+        assert sorted(a.director for a in closer) == ["sv1", "sv2"]
+        assert all(a.processes and a.weights for a in closer)
