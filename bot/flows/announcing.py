@@ -57,7 +57,8 @@ class Announcement:
     ``passing`` says that this wording is only a moment's (a count going down): it need not be remembered. ``born`` is
     when there was first something to say: what is older than this run of the bot may have been posted by the last one.
     A reply that is ``broadcast`` is shown in the channel, too. ``missed`` is there once what it tells of is over: if it
-    could not be told before, it may be summed up with others.
+    could not be told before, it may be summed up with others. ``settles`` is how long Slack has to have been taking
+    messages before this one is begun: what says that it does not is over by then.
     """
 
     key: str
@@ -68,6 +69,7 @@ class Announcement:
     passing: bool = False
     broadcast: bool = False
     missed: Missed | None = None
+    settles: timedelta = timedelta(0)
     digest: str = field(init=False)
     """What the message says, in short: equal digests need no edit."""
 
@@ -296,7 +298,10 @@ class Announcer:
         posted = self._posted(announcement)
         if posted and announcement.key not in self._passing:
             return not posted.summed_up and posted.digest != digest
-        return True
+        return not announcement.settles or self._has_been_able_for(announcement.settles)
+
+    def _has_been_able_for(self, span: timedelta) -> bool:
+        return self.reachable and self._clock.now() - self._able_since >= span
 
     def _posted(self, announcement: Announcement) -> Posted | None:
         """Where *announcement* stands by the journal. One that was summed up and has begun again stands nowhere."""

@@ -14,8 +14,8 @@ from bot.domain.events import FallbackSent
 from bot.domain.incidents import Incident
 from bot.flows.chronicle import Chronicle
 from bot.flows.ports import Clock, Entry, JournalUnavailable, NotDelivered, Way, Word
-from bot.flows.projecting import key_of, to_be_told
-from bot.views.notices import plain_notice
+from bot.flows.projecting import in_words, key_of, to_be_told
+from bot.views.notices import Plain, bare_title, plain_notice
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +136,11 @@ class Fallback:
 
 
 def _word(key: str, incident: Incident, slack_away: datetime | None) -> Word:
-    notice = plain_notice(incident, slack_away)
+    notice = in_words(
+        lambda told: plain_notice(told, slack_away),
+        lambda told: Plain(title=bare_title(told), text=bare_title(told)),
+        incident,
+    )
     return Word(
         key=key,
         title=notice.title,

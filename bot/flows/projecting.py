@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
+
+import structlog
 
 from bot.domain.events import Sense, Via
 from bot.domain.incidents import Incident, Matter, Trouble
@@ -14,14 +17,27 @@ from bot.flows.announcing import Announcement, Projection
 from bot.flows.chronicle import Posted, World
 from bot.views.incident import headline, incident_message, resolution_message
 from bot.views.message import SlackMessage
-from bot.views.notices import Missed, again_message, escalation_message, flapping_message, reminder_message
+from bot.views.notices import (
+    Missed,
+    again_message,
+    bare_message,
+    bare_title,
+    escalation_message,
+    flapping_message,
+    reminder_message,
+)
 from bot.views.operation import operation_message
 from bot.views.selftest import selftest_message
 
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 Connected = Callable[[str], Mapping[str, int] | None]
 
 # What was over for this long when the bot first comes to say it is no longer news, and its message is left as it is.
 STALE = timedelta(hours=12)
+# That Slack is away is no news where it is posted: it counts as back (domain/senses.py, CALM_S) before it is told.
+SLACK_SETTLES = timedelta(seconds=20)
 
 
 class Drafts:
@@ -137,7 +153,7 @@ class _Teller:
         incident, posted = self._incident, self._world.posted.get(self._key)
         if _stale(incident.resolved_at, self._now):
             return
-        if posted is None and (_is_of_slack(incident) or not to_be_told(incident, self._world, self._now)):
+        if posted is None and not to_be_told(incident, self._world, self._now):
             return
         yield self._draft("", incident_message, incident.opened_at, missed=True)
         if posted is not None and not posted.summed_up:
@@ -214,11 +230,12 @@ class _Teller:
             lambda: Announcement(
                 key=key,
                 channel=channel or self._audience.channel,
-                message=view(incident),
+                message=in_words(view, bare_message, incident),
                 born=born,
                 thread_of=root if reply else None,
                 broadcast=broadcast,
                 missed=_missed(incident) if missed else None,
+                settles=SLACK_SETTLES if _is_of_slack(incident) else timedelta(0),
             ),
         )
 
@@ -230,8 +247,17 @@ class _Teller:
         return self._world.mutes.of(incident.cluster, incident.subjects, self._now) is not None
 
 
+def in_words(view: Callable[[Incident], T], bare: Callable[[Incident], T], incident: Incident) -> T:
+    """*incident* as *view* words it. A fault in one sentence must keep neither this alert back nor any other."""
+    try:
+        return view(incident)
+    except Exception:
+        log.exception("an incident could not be put into words: it is told without", incident=key_of(incident))
+        return bare(incident)
+
+
 def _is_of_slack(incident: Incident) -> bool:
-    """Whether *incident* is that Slack is away. Where it can be posted it no longer is: it is told when it is over."""
+    """Whether *incident* is that Slack is away, or that the bot does not hear it."""
     slack = Trouble(matter=Matter.SENSE, subject=Sense.SLACK.value)
     return incident.open and incident.seen == {slack}
 
@@ -244,7 +270,8 @@ def _over(changes: int) -> str:
 def _missed(incident: Incident) -> Missed | None:
     if incident.resolved_at is None:
         return None
-    return Missed(title=headline(incident), began=incident.began_at, ended=incident.resolved_at)
+    title = in_words(headline, bare_title, incident)
+    return Missed(title=title, began=incident.began_at, ended=incident.resolved_at)
 
 
 def _of_operation(

@@ -34,6 +34,16 @@ class Plain:
     text: str
 
 
+def bare_title(incident: Incident) -> str:
+    """*incident* in the fewest words, which no fault of a sentence can spoil."""
+    return f"{incident.subject}: {incident.kind.value}{'' if incident.open else ', over'}"
+
+
+def bare_message(incident: Incident) -> SlackMessage:
+    """The message of last resort: that there is *incident*, and which."""
+    return _one(f":warning: {escape(bare_title(incident))}", f"incident {incident.id} · {escape(incident.cluster)}")
+
+
 def reminder_message(incident: Incident) -> SlackMessage:
     """That *incident* is still open, as of its last reminder."""
     lasted = span(((incident.reminded_at or incident.opened_at) - incident.opened_at).total_seconds())

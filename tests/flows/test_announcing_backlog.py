@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bot.domain.events import Sense
+from bot.domain.incidents import Kind, Matter, Trouble
 from bot.views.message import SlackMessage
 from tests.flows.desk import DUTY, SITE, Desk, a_desk
 from tests.views.slack import shown
@@ -197,3 +199,35 @@ async def test_an_escalation_that_came_too_late_is_not_made(desk: Desk) -> None:
         desk.slack.faults.clear()
         await desk.settled()
         assert desk.texts(DUTY) == []
+
+
+SLACK = frozenset({Trouble(matter=Matter.SENSE, subject=Sense.SLACK.value)})
+
+
+def that_slack_is_away(desk: Desk) -> None:
+    desk.open(9, kind=Kind.BOT_BLIND, subject="Slack", seen=SLACK, troubles=SLACK)
+
+
+async def test_that_slack_is_away_is_not_told_in_slack_before_it_is_over(desk: Desk) -> None:
+    async with desk.live():
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        that_slack_is_away(desk)
+        desk.clock.pass_by(60)
+        desk.slack.faults.clear()
+        await desk.settled()
+        assert ["web1 is down" in text for text in desk.texts()] == [True]
+        desk.clock.pass_by(10)
+        desk.end(9)
+        await desk.settled()
+        assert len(desk.texts()) == 2
+        assert ":large_green_circle:" in desk.texts()[1]
+
+
+async def test_that_slack_cannot_be_heard_is_told_where_it_takes_messages(desk: Desk) -> None:
+    async with desk.live():
+        desk.clock.pass_by(60)
+        that_slack_is_away(desk)
+        await desk.settled()
+        assert len(desk.texts()) == 1

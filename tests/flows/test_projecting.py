@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Event, MessagePosted, MuteCleared, MuteSet, Recorded, Sense
-from bot.domain.incidents import Incident, Incidents, Kind, Matter, Trouble
+from bot.domain.events import Event, MessagePosted, MuteCleared, MuteSet, Recorded
+from bot.domain.incidents import Incident, Incidents
 from bot.flows.announcing import Announcement
 from bot.flows.chronicle import SUMMED_UP, World, fold
-from bot.flows.projecting import projection
+from bot.flows.projecting import in_words, projection
+from bot.views.incident import incident_message
+from bot.views.message import SlackMessage
 from tests.domain.reference import FLEET
 from tests.flows.desk import ALICE, NOON, incident
 
@@ -200,10 +202,7 @@ def test_what_was_over_for_half_a_day_before_it_could_be_told_is_left_as_it_is()
     assert Story().now(resolved_at=at(5)).keys(12 * 60 + 6) == []
 
 
-def test_that_slack_is_away_is_told_in_slack_when_it_is_over() -> None:
-    away = frozenset({Trouble(matter=Matter.SENSE, subject=Sense.SLACK.value)})
-    story = Story().now(kind=Kind.BOT_BLIND, subject="Slack", seen=away, troubles=away)
-    assert story.keys(5) == []
-    assert story.now(resolved_at=at(6), troubles=frozenset()).keys(6) == [""]
-    late = frozenset({Trouble(matter=Matter.SENSE, subject=Sense.SCHEDULE.value)})
-    assert Story().now(kind=Kind.BOT_BLIND, subject="probe schedule", seen=late, troubles=late).keys(5) == [""]
+def test_a_fault_in_one_sentence_keeps_neither_that_alert_back_nor_another() -> None:
+    broken = replace(Story().incident, id=1, kind=None)  # nothing that any view knows
+    told = in_words(incident_message, lambda i: SlackMessage(text=f"{i.subject}: something"), broken)
+    assert told.text == "web1: something"

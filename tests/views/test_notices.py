@@ -13,6 +13,7 @@ from bot.views.notices import (
     Missed,
     again_message,
     backlog_message,
+    bare_message,
     escalation_message,
     flapping_message,
     mention,
@@ -35,8 +36,8 @@ missed = st.builds(
 @given(strange.incidents(), st.one_of(st.none(), strange.times), st.one_of(st.none(), strange.actors))
 def test_slack_takes_every_reply_about_every_incident(incident: Incident, at: object, by: object) -> None:
     changed = replace(incident, reminded_at=at, escalated_at=at, acknowledged_by=by)  # type: ignore[arg-type]
-    for message in (reminder_message(changed), again_message(changed), flapping_message(changed)):
-        assert_slack_takes(message)
+    for view in (reminder_message, again_message, flapping_message, bare_message):
+        assert_slack_takes(view(changed))
     for channel in (None, "C0SITE"):
         assert_slack_takes(escalation_message(changed, ("U0ALICE", "S0OPS"), channel))
 
