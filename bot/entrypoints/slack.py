@@ -169,29 +169,42 @@ class SlackListeners:
         return await work
 
     async def _record(self, command: Command, actor: Actor, respond: AsyncRespond, body: dict[str, Any]) -> None:
-        """What is written down at once: the channel sees what is muted, the person what was refused."""
+        """What is written down at once."""
         request = Request(command=command, by=actor, request_id=request_id(body), channel=body["channel_id"])
-        if command.verb is Verb.ACK:
-            shown = await self._hands.acknowledge(request)
-            if isinstance(shown, Answer):
-                await say(respond, answer_message(shown, self._command))
-            else:
-                await say(respond, incident_story_message(shown, self._clock.now()))
-            return
-        if command.verb is Verb.EXPORT:
-            draft = await self._hands.export(request)
-            channel = self._channels.get(draft.incident.cluster, body["channel_id"]) if isinstance(draft, Draft) else ""
-            await hand_over(draft, self._hands, self._messenger, respond, channel=channel, command=self._command)
-            return
-        done = await (self._hands.unmute(request) if command.verb is Verb.UNMUTE else self._hands.mute(request))
+        match command.verb:
+            case Verb.ACK:
+                shown = await self._hands.acknowledge(request)
+                message = (
+                    answer_message(shown, self._command)
+                    if isinstance(shown, Answer)
+                    else incident_story_message(shown, self._clock.now())
+                )
+                await say(respond, message)
+            case Verb.EXPORT:
+                draft = await self._hands.export(request)
+                name = draft.incident.cluster if isinstance(draft, Draft) else ""
+                channel = self._channels.get(name, body["channel_id"])
+                await hand_over(draft, self._hands, self._messenger, respond, channel=channel, command=self._command)
+            case _:
+                await self._mute(request, respond, body)
+
+    async def _mute(self, request: Request, respond: AsyncRespond, body: dict[str, Any]) -> None:
+        """Mute, unmute, maintenance: where the cluster's alerts go everybody sees it, wherever it was typed."""
+        ends = request.command.verb is Verb.UNMUTE
+        done = await (self._hands.unmute(request) if ends else self._hands.mute(request))
         if isinstance(done, Answer):
             await say(respond, answer_message(done, self._command))
-        elif done is not None and command.verb is Verb.UNMUTE:
-            await say(respond, mute_cleared_message(done.mute), in_channel=True)
         elif done is not None:
-            await say(
-                respond, mute_set_message(done.mute, done.before, done.asked, command=self._command), in_channel=True
+            message = (
+                mute_cleared_message(done.mute)
+                if ends
+                else mute_set_message(done.mute, done.before, done.asked, command=self._command)
             )
+            channel = self._channels.get(done.mute.cluster, body["channel_id"])
+            here = channel in (body["channel_id"], f"#{body.get('channel_name')}")
+            await say(respond, message, in_channel=here)
+            if not here:
+                await self._messenger.post(channel, message)
 
     async def _test(self, command: Command, actor: Actor, respond: AsyncRespond, body: dict[str, Any]) -> None:
         """Have the alert path tested; the result is an alert itself, and goes where alerts go."""

@@ -208,7 +208,7 @@ def test_a_service_that_is_gone_from_the_table_is_bad_if_both_looks_miss_it() ->
     torn = Patient(sv1=emptied)
     assert ("sv1", "virtual services", BAD) not in torn.amiss()
     patient = Patient(sv1=emptied, earlier=(emptied, well("sv2")))
-    assert ("sv1", "virtual services", BAD) in patient.amiss()
+    assert patient.amiss() == [("sv1", "virtual services", BAD)], "what the service lacks is told by that"
     finding = next(f for f in patient.found() if f.looked_at == "virtual services" and f.judgement is BAD)
     assert finding.found == "the IPVS table lacks http, and keepalived runs"
     assert "Restart keepalived on sv1" in finding.then
@@ -217,10 +217,10 @@ def test_a_service_that_is_gone_from_the_table_is_bad_if_both_looks_miss_it() ->
 def test_a_weight_that_is_not_the_fleet_file_s_is_a_warning_on_that_director_and_a_difference() -> None:
     other = tuple((s, r, 5 if (s, r) == ("http", "web1") else w) for s, r, w in WEIGHTS)
     patient = Patient(sv2=well("sv2", weights=other), earlier=())
-    assert patient.amiss() == [("sv2", "web1 in http", WARNING), ("http", "weight of web1", WARNING)]
+    assert patient.amiss() == [("sv2", "web1 in http", WARNING), ("site", "differences", WARNING)]
     found = [f.found for f in patient.found()]
     assert "it has weight 5, and the fleet file says 1" in found
-    assert "the directors differ: 1 on sv1, 5 on sv2" in found
+    assert "the directors differ: web1 in http (1 on sv1, 5 on sv2)" in found
 
 
 def drained() -> Operations:
@@ -252,6 +252,14 @@ def test_a_member_that_is_missing_is_judged_by_whether_anything_says_it_is_down(
         ("web1", "probe for http", WARNING),
     ]
     assert Patient(**gone).amiss() == [], "it was there a moment ago"  # type: ignore[arg-type]
+
+
+def test_a_real_server_inside_of_a_dead_director_is_explained_by_that() -> None:
+    gone = well("sv2", holds=(VIP,), weights=tuple(w for w in WEIGHTS if w[1] != "web1"))
+    patient = Patient(sv1=RollCallAnswer(director="sv1", error="no answer"), sv2=gone, earlier=(gone,))
+    found = [f for f in patient.found() if f.about == "sv2" and f.looked_at.startswith("web1")]
+    assert [f.judgement for f in found] == [WARNING, WARNING]
+    assert found[0].found == "keepalived took it out: it lives inside sv1, which does not answer"
 
 
 def test_a_stranger_in_a_pool_is_a_warning() -> None:
@@ -393,7 +401,10 @@ def probe(server: str | None) -> Probe:
 def test_a_probe_that_says_nothing_is_unknown_where_there_is_one() -> None:
     cluster = replace(SITE, probes=(probe(None), probe("web1")))
     patient = Patient(situation=replace(calm(), health={}), cluster=cluster)
-    assert patient.amiss() == [("http", "probe of the VIP", UNKNOWN), ("web1", "probe for http", UNKNOWN)]
+    assert patient.only().found.startswith("2 of 6 targets were never measured")
+    unmeasured = Health(outcome=Outcome.UNMEASURED, since=NOON, reason="no route to host")
+    patient = Patient(situation=replace(calm(), health={**calm().health, ("http", None): unmeasured}))
+    assert patient.amiss() == [("http", "probe of the VIP", UNKNOWN)]
 
 
 def test_the_last_real_server_down_is_worse_than_one_of_two() -> None:

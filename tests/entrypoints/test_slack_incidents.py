@@ -129,6 +129,13 @@ async def test_a_mute_is_told_to_the_channel_with_its_reason_inert(office: Offic
     assert "needs to know for how long" in await office.answer("/lvs mute web1")
 
 
+async def test_a_mute_that_is_typed_elsewhere_is_shown_where_the_alerts_go(office: Office) -> None:
+    await office.slack.command("alice", "C0GENERAL", "/lvs mute web1 1h")
+    await office.message("web1 is muted for 1h")
+    await office.whisper("alice", "web1 is muted for 1h")
+    assert not [m for m in office.slack.messages("C0GENERAL") if "muted" in m["text"]]
+
+
 async def test_the_status_button_asks_the_directors(office: Office) -> None:
     number = await vip(office)
     theirs = await shown(office, number, "bob")

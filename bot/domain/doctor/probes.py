@@ -11,39 +11,41 @@ from bot.domain.health import Outcome
 
 def probes(look: Look) -> Iterator[Finding]:
     """What the bot's own probes say."""
-    well = 0
-    for service in look.cluster.services:
-        for server in (None, *(m.real_server for m in service.members)):
-            found = _probe(look, service, server)
-            well += found is True
-            if isinstance(found, Finding):
-                yield found
-        for server in (None, *(m.real_server for m in service.members)):
-            yield from _certificate(look, service, server)
+    targets = [(s, r) for s in look.cluster.services for r in (None, *(m.real_server for m in s.members))]
+    mute = [t for t in targets if (t[0].name, t[1]) not in look.known.situation.health and _probed(look, *t)]
+    for service, server in targets:
+        if (service, server) not in mute:
+            yield from _probe(look, service, server)
+        yield from _certificate(look, service, server)
+    well = sum(look.known.situation.healthy(s.name, r) is True for s, r in targets)
     if well:
         words = f"{well} targets are healthy"
         yield Finding(about=look.cluster.name, looked_at="probes", judgement=Judgement.OK, found=words)
+    if mute:
+        found = f"{len(mute)} of {len(targets)} targets were never measured: the bot does not run, or has just begun"
+        yield unread(look.cluster.name, "probes", "Ask again when the bot has run for a minute.", found)
 
 
-def _probe(look: Look, service: VirtualService, server: str | None) -> Finding | bool:
-    """True for a healthy target, False for one that nobody probes."""
+def _probed(look: Look, service: VirtualService, server: str | None) -> bool:
+    return any(p.service == service.name and p.real_server == server for p in look.cluster.probes)
+
+
+def _probe(look: Look, service: VirtualService, server: str | None) -> Iterator[Finding]:
     health = look.known.situation.health.get((service.name, server))
     about, target = (server, f"probe for {service.name}") if server else (service.name, "probe of the VIP")
-    probed = any(p.service == service.name and p.real_server == server for p in look.cluster.probes)
-    if health is None or health.outcome is Outcome.UNMEASURED:
-        if not probed and health is None:
-            return False
-        found = f"it could not be measured: {health.reason}" if health else "it has not said anything yet"
-        return unread(about, target, "Look at the bot's log; the probe itself could not be made.", found)
-    if health.outcome is Outcome.HEALTHY:
-        return True
+    if health is None or health.outcome is Outcome.HEALTHY:
+        return
+    if health.outcome is Outcome.UNMEASURED:
+        found = f"it cannot be measured since {health.since:%H:%M:%S} UTC: {health.reason}"
+        yield unread(about, target, "Look at the bot's own network: the probe itself cannot be made.", found)
+        return
     # By everything that is known of the service: the pool may have been narrowed to the one that is asked about.
     others = server is not None and any(
         name == service.name and other not in (None, server) and h.outcome is Outcome.HEALTHY
         for (name, other), h in look.known.situation.health.items()
     )
     port = next((m.port for m in service.members if m.real_server == server), service.port)
-    return Finding(
+    yield Finding(
         about=about,
         looked_at=target,
         judgement=Judgement.WARNING if others else Judgement.BAD,

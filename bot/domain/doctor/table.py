@@ -98,21 +98,26 @@ def _absent(look: Look, name: str, service: VirtualService, server: str) -> Find
     before = look.earlier.get(name)
     if before is not None and weight_of(before, service.name, server) is not None:
         return None  # it was there a moment ago: the table is being built anew
+    host = look.cluster.real_server(server).host
+    inside = look.answers.get(host or "")
+    if inside is not None and not inside.answered:
+        words, then = f"keepalived took it out: it lives inside {host}, which does not answer", f"Bring {host} back."
+        return Finding(
+            about=name, looked_at=f"{server} in {service.name}", judgement=Judgement.WARNING, found=words, then=then
+        )
     situation = look.known.situation
     down = (name, service.name, server) in situation.removed or situation.healthy(service.name, server) is False
-    return Finding(
-        about=name,
-        looked_at=f"{server} in {service.name}",
-        judgement=Judgement.WARNING if down else Judgement.BAD,
-        found="keepalived took it out: its check fails" if down else "it is missing, and nothing says it is down",
-        then=f"Look at {server}: does it answer for {service.name}?"
-        if down
-        else f"Compare keepalived.conf on {name} with `python -m bot render {name}`, then restart keepalived there.",
-    )
+    if down:
+        judged, words = Judgement.WARNING, "keepalived took it out: its check fails"
+        then = f"Look at {server}: does it answer for {service.name}?"
+    else:
+        judged, words = Judgement.BAD, "it is missing, and nothing says it is down"
+        then = f"Compare keepalived.conf there with `python -m bot render {name}`, then restart keepalived on {name}."
+    return Finding(about=name, looked_at=f"{server} in {service.name}", judgement=judged, found=words, then=then)
 
 
 def differences(look: Look) -> Iterator[Finding]:
-    """Where the directors' tables differ from each other."""
+    """Where the directors' tables differ from each other: a look at each of them alone has said why already."""
     tables = {
         name: {(s, r): w for s, r, w in a.weights}
         for name, a in look.answers.items()
@@ -120,24 +125,36 @@ def differences(look: Look) -> Iterator[Finding]:
     }
     if len(tables) < 2:
         return
-    differ = False
-    for service in look.cluster.services:
-        for member in service.members:
-            key = (service.name, member.real_server)
-            shown = {name: weights.get(key) for name, weights in tables.items()}
-            if len(set(shown.values())) > 1 and not _settles(look, tables, key):
-                differ = True
-                words = ", ".join(f"{'absent' if w is None else w} on {name}" for name, w in shown.items())
-                yield Finding(
-                    about=service.name,
-                    looked_at=f"weight of {member.real_server}",
-                    judgement=Judgement.WARNING,
-                    found=f"the directors differ: {words}",
-                    then="Whoever takes over serves clients otherwise: make the one like the other.",
-                )
-    if not differ:
+    places = [
+        words
+        for service in look.cluster.services
+        for member in service.members
+        if (words := _difference(look, tables, service.name, member.real_server))
+    ]
+    if not places:
         found = f"the tables of {listed(tables)} agree"
         yield Finding(about=look.cluster.name, looked_at="differences", judgement=Judgement.OK, found=found)
+        return
+    yield Finding(
+        about=look.cluster.name,
+        looked_at="differences",
+        judgement=Judgement.WARNING,
+        found=f"the directors differ: {'; '.join(places)}",
+        then="Whoever takes over serves clients otherwise: make the one like the other.",
+    )
+
+
+def _difference(look: Look, tables: Mapping[str, Mapping[tuple[str, str], int]], service: str, server: str) -> str:
+    """How the directors differ about *server* in *service*, in words; a service that one lacks is told already."""
+    shown = {
+        name: weights.get((service, server))
+        for name, weights in tables.items()
+        if service in {*(look.answers[name].services or ()), *(s for s, _ in weights)}
+    }
+    if len(set(shown.values())) < 2 or _settles(look, tables, (service, server)):
+        return ""
+    words = ", ".join(f"{'absent' if w is None else w} on {name}" for name, w in shown.items())
+    return f"{server} in {service} ({words})"
 
 
 def _settles(look: Look, tables: Mapping[str, object], key: tuple[str, str]) -> bool:
