@@ -103,7 +103,7 @@ class Situation:
     (director, service) -> since when keepalived there says that the quorum is lost. ``contested``: instance -> since
     when roll calls in a row found its address on more than one director, ``split`` those where a second one did.
     ``readdressed``: instance -> the director that gave its address up and took it again at once, and when. ``gaps``:
-    director -> what its agent says it lost.
+    director -> what its agent lost. ``missed``: (director, instance) -> when it was MASTER, as it told too late.
 
     ``suspected`` is what the last look showed amiss and no second one has confirmed, with the time of the first;
     ``found`` what was confirmed, with the words for it.
@@ -122,6 +122,7 @@ class Situation:
     senses: Mapping[Sense, SenseChanged] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
     gaps: Mapping[str, str] = field(default_factory=dict)
+    missed: Mapping[tuple[str, str], Said] = field(default_factory=dict)
     suspected: Mapping[Trouble, datetime] = field(default_factory=dict)
     found: Mapping[Trouble, str] = field(default_factory=dict)
 
@@ -238,10 +239,14 @@ def _claimed(state: Situation, event: VrrpStateChanged, said: Said) -> Situation
         return state
     key = (event.director, event.instance)
     last = state.claims.get(key)
+    if last is not None and said.late and said.said_at < last.said_at:
+        return state  # it has said something newer since: an old word that was repeated changes nothing
     before = (*last.before, Said(state=last.state, said_at=last.said_at, at=last.at)) if last else ()
     claim = Claim(state=said.state, at=said.at, said_at=said.said_at, before=before[-REMEMBERED:])
-    masters, readdressed = dict(state.masters), dict(state.readdressed)
-    if event.state is VrrpState.MASTER and not said.late:
+    masters, readdressed, missed = dict(state.masters), dict(state.readdressed), dict(state.missed)
+    if event.state is VrrpState.MASTER and said.late:
+        missed[key] = said
+    elif event.state is VrrpState.MASTER:
         masters[event.instance] = event.director
         if _taken_again(state, event, claim):
             readdressed[event.instance] = (event.director, said.at)
@@ -251,6 +256,7 @@ def _claimed(state: Situation, event: VrrpStateChanged, said: Said) -> Situation
         claims={**state.claims, key: claim},
         masters=masters,
         readdressed=readdressed,
+        missed=missed,
         # A director whose keepalived stops or starts anew has an empty or a fresh table: its old verdicts are void.
         removed=_without(state.removed, event.director) if gone else state.removed,
         quorumless=_without(state.quorumless, event.director) if gone else state.quorumless,
@@ -318,6 +324,7 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
     }
     readdressed = {i: (d, since) for i, (d, since) in state.readdressed.items() if since > event.asked_at}
     gaps = {d: why for d, why in state.gaps.items() if event.answer(d) is None}
+    missed = {k: said for k, said in state.missed.items() if said.at > event.asked_at or event.answer(k[0]) is None}
     return replace(
         state,
         answers=answers,
@@ -328,6 +335,7 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
         split=frozenset(split),
         readdressed=readdressed,
         gaps=gaps,
+        missed=missed,
     )
 
 

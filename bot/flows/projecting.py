@@ -11,6 +11,7 @@ import structlog
 
 from bot.domain.events import Sense, Via
 from bot.domain.incidents import Incident, Matter, Trouble
+from bot.domain.mutes import Mute
 from bot.domain.operations import Operation, Phase
 from bot.domain.selftest import SelfTest
 from bot.flows.announcing import Announcement, Projection
@@ -155,7 +156,8 @@ class _Teller:
             return
         if posted is None and not to_be_told(incident, self._world, self._now):
             return
-        yield self._draft("", incident_message, incident.opened_at, missed=True)
+        mute = self._world.mutes.of(incident.cluster, incident.subjects, self._now)
+        yield self._draft("", lambda about: incident_message(about, mute), incident.opened_at, missed=True, mute=mute)
         if posted is not None and not posted.summed_up:
             yield from self._thread(posted)
         yield from self._escalation(posted)
@@ -221,12 +223,13 @@ class _Teller:
         missed: bool = False,
         channel: str | None = None,
         told_in: str | None = None,
+        mute: Mute | None = None,
     ) -> Announcement:
         incident, root = self._incident, self._key
         key = f"{root}:{what}" if what else root
         return self._drafts.take(
             key,
-            (incident, told_in),
+            (incident, told_in, mute),
             lambda: Announcement(
                 key=key,
                 channel=channel or self._audience.channel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -193,3 +194,46 @@ def test_whatever_the_order_no_trouble_is_in_two_open_incidents(lines: list[Reco
         owned = [t for i in incidents for t in i.troubles]
         assert len(owned) == len(set(owned))
         assert all(i.troubles for i in incidents)
+
+
+def late(pen: Pen, heard: float, said: float, director: str, state: VrrpState) -> Pen:
+    """*director*'s word of *said* seconds, which the bot heard at *heard*."""
+    pen.says(heard, director, state)
+    pen.lines[-1] = replace(pen.lines[-1], at_source=NOON + timedelta(seconds=said))
+    return pen
+
+
+def test_a_claim_that_comes_late_moves_nothing() -> None:
+    pen = Pen().all_well(0)
+    late(pen, 100, 60, "sv2", VrrpState.MASTER)
+    assert told(pen.lines) == ()
+    pen.roll_call(100.5, answer("sv1"), answer("sv2", holds=True))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.new_master, incident.open) == (Kind.FAILOVER, "sv2", True)
+
+
+def test_a_move_and_a_return_that_nobody_saw_are_told_as_over() -> None:
+    pen = Pen().all_well(0)
+    late(pen, 100, 60, "sv1", VrrpState.STOP)
+    late(pen, 100.1, 60.7, "sv2", VrrpState.MASTER)
+    late(pen, 100.2, 66, "sv1", VrrpState.BACKUP)
+    late(pen, 100.3, 70, "sv1", VrrpState.MASTER)
+    late(pen, 100.4, 70.1, "sv2", VrrpState.BACKUP)
+    pen.all_well(101)
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.cause, incident.open) == (Kind.FAILOVER, Cause.RESTARTED, False)
+    assert incident.moved_at == NOON + timedelta(seconds=60.7)
+    assert headline(incident) == "VI_1: sv1 is MASTER again"
+    assert "MASTER had moved sv1 → sv2 (planned: keepalived was restarted on sv1)" in str(
+        incident_message(incident).blocks
+    )
+    pen.all_well(130)
+    assert len(told(pen.lines)) == 1
+
+
+def test_a_story_that_was_seen_is_not_told_again_by_late_words_about_it() -> None:
+    pen = clean_stop().says(200, "sv1", VrrpState.BACKUP).says(203.6, "sv1", VrrpState.MASTER)
+    pen.says(203.7, "sv2", VrrpState.BACKUP).all_well(204)
+    late(pen, 300, 100.7, "sv2", VrrpState.MASTER)
+    pen.all_well(301)
+    assert len(told(pen.lines)) == 1

@@ -73,6 +73,13 @@ def last_word(incident: Incident, instance: VrrpInstance, situation: Situation) 
     return None
 
 
+def word_cause(incident: Incident, instance: VrrpInstance, situation: Situation) -> Cause:
+    """The cause by the old MASTER's last word alone: all that there is of a move that nobody saw."""
+    word = last_word(incident, instance, situation)
+    known = {VrrpState.STOP: Cause.RESTARTED, VrrpState.FAULT: Cause.FAULT}
+    return known.get(word, Cause.UNKNOWN) if word is not None else Cause.UNKNOWN
+
+
 def _came_back(incident: Incident, instance: VrrpInstance, situation: Situation, known: Answer) -> Cause | None:
     """Why a director was away, now that it answers again, as far as that says more. None: it says no more."""
     word = last_word(incident, instance, situation)
@@ -165,4 +172,14 @@ def holders_in(instance: VrrpInstance, situation: Situation) -> tuple[str, ...]:
     return tuple(sorted(d for d, a in situation.answers.items() if a.answer.answered and vips & set(a.answer.holds)))
 
 
-__all__ = ["announced", "cause_of", "fresh", "holders_in", "holders_of", "last_word", "not_counting", "why_unreachable"]
+__all__ = [
+    "announced",
+    "cause_of",
+    "fresh",
+    "holders_in",
+    "holders_of",
+    "last_word",
+    "not_counting",
+    "why_unreachable",
+    "word_cause",
+]

@@ -29,13 +29,13 @@ from bot.domain.events import (
     VrrpStateChanged,
 )
 from bot.domain.fleet import Cluster, VrrpInstance
-from bot.domain.incidents.causes import cause_of, fresh, holders_of, why_unreachable
+from bot.domain.incidents.causes import cause_of, fresh, holders_of, why_unreachable, word_cause
 from bot.domain.incidents.kinds import BURST, ROLL_CALL_HOLD, hold_of, named, primary
 from bot.domain.incidents.links import links
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Incidents, Kind, Note, Stage
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import Situation
+from bot.domain.situation import Said, Situation
 from bot.domain.troubles import Matter, Trouble
 
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
@@ -85,6 +85,8 @@ def fold(
     work.hear()
     for instance in cluster.vrrp_instances:
         work.moved(instance, before.masters.get(instance.name), after.masters.get(instance.name))
+    for director, name in before.missed.keys() - after.missed.keys():
+        work.had_moved(cluster.vrrp_instance(name), director, before.missed[director, name])
     troubles = troubles_of(after, cluster)
     for trouble in sorted(troubles, key=lambda t: (tuple(Matter).index(t.matter), t)):
         work.attach(trouble)
@@ -283,6 +285,38 @@ class _Work:
             at=said,
             stage=None if incident.old_master else Stage.NEW_MASTER,
         )
+
+    def had_moved(self, instance: VrrpInstance, director: str, said: Said) -> None:
+        """*director* was MASTER at *said*, as it told too late, and a look has shown that it no longer is.
+
+        Where no story covers that time, there was one that nobody saw: it is told as over.
+        """
+        master = self._situation.masters.get(instance.name)
+        known = any(
+            i.instance == instance.name
+            and not i.withdrawn
+            and i.began_at - REMEMBERED <= said.said_at <= (i.resolved_at or self._at) + REMEMBERED
+            for i in self._by_id.values()
+        )
+        if master in (None, director) or known:
+            return
+        role = Trouble(matter=Matter.ROLE, subject=instance.name)
+        incident = replace(
+            self._joined(self._opened(role), role),
+            old_master=master,
+            new_master=master,
+            opened_at=said.said_at,
+            moved_at=said.said_at,
+            returned_at=self._at,
+            resolved_at=self._at,
+            settled=True,
+            troubles=frozenset(),
+            instance=instance.name,
+        )
+        incident = replace(incident, cause=word_cause(incident, instance, self._situation))
+        text = f"MASTER moved from {master} to {director}"
+        incident = self._put(incident, text, at=said.said_at, stage=Stage.NEW_MASTER)
+        self._put(incident, f"nobody saw it: {director} told it late, and {master} holds the address again")
 
     def _said_at(self, director: str, instance: VrrpInstance) -> datetime:
         """When *director* itself said that it is MASTER, if it did just now; else when it was found."""
