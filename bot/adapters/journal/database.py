@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,11 @@ class Link:
             if self._fenced:
                 self._take_fence(self._connection)
         return self._connection
+
+    def driver(self) -> sqlite3.Connection | None:
+        """The driver's own connection to SQLite, between transactions; None for another database. As above."""
+        found = self.connection().connection.driver_connection
+        return found if isinstance(found, sqlite3.Connection) else None
 
     def fence(self) -> None:
         """Take the running bot's lock on the server, now and after every reconnection. Raises JournalUnavailable."""

@@ -14,10 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.adapters.clock import SystemClock
 from bot.adapters.journal import schema, tables
+from bot.adapters.journal.appending import Row
 from bot.adapters.journal.codec import UnreadableRecord, decode, encode
 from bot.adapters.journal.database import Link, Target
 from bot.adapters.journal.lock import FileLock
-from bot.adapters.journal.writer import Append, Fence, Row, Task, Writer
+from bot.adapters.journal.writer import Append, Fence, Task, Writer
 from bot.domain.events import Recorded
 from bot.domain.health import Outcome, ProbeResult
 from bot.flows.ports import Clock, Entry, JournalUnavailable

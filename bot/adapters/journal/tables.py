@@ -25,6 +25,11 @@ from sqlalchemy.types import TypeEngine
 metadata = MetaData()
 
 
+def sqlite_moment(moment: datetime) -> str:
+    """The aware *moment* as SQLite keeps it: ISO 8601 in UTC of fixed width, which sorts by time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27)
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware moment: timestamptz in PostgreSQL; in SQLite ISO 8601 in UTC of fixed width, which sorts by time."""
 
@@ -41,8 +46,7 @@ class Moment(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value} has no time zone")
-        moment = value.astimezone(UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27) if dialect.name == "sqlite" else moment
+        return sqlite_moment(value) if dialect.name == "sqlite" else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """*value* as the program takes it."""

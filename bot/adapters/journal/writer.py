@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from bot.adapters.journal import tables
+from bot.adapters.journal.appending import Row, append, append_to_sqlite
 from bot.adapters.journal.codec import Unstorable
 from bot.adapters.journal.database import Link
-from bot.domain.events import Event, Recorded
 from bot.flows.ports import Clock, JournalUnavailable
 
 MOST_TOGETHER = 500  # jobs in one transaction: it bounds how long the first of them waits for the rest
-_KEYS_AT_ONCE = 500  # SQLite takes a limited number of parameters in one statement
-
-# Built once: making them anew for each append would cost more than running them.
-_LAST = select(func.max(tables.journal.c.sequence))
-_INSERT = insert(tables.journal)
-_KNOWN = select(tables.journal.c.source_key).where(tables.journal.c.source_key.in_(bindparam("keys", expanding=True)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """An entry, encoded."""
-
-    event: Event
-    kind: str
-    body: str
-    source_key: str | None
-    at_source: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,6 +126,9 @@ class Writer:
         for attempt in (1, 2):
             committing = False
             try:
+                driver = self._link.driver()
+                if driver is not None and all(isinstance(job, Append) for job in jobs):
+                    return self._appended(driver, [job.rows for job in jobs if isinstance(job, Append)])
                 connection = self._link.connection()
                 with connection.begin() as transaction:
                     results = _work(connection, jobs, self._clock)
@@ -160,6 +146,25 @@ class Writer:
                 raise self._link.target.unavailable(error, unsure=committing) from error
             return results
         raise AssertionError("the second attempt returns or raises")
+
+    def _appended(self, driver: sqlite3.Connection, groups: Sequence[tuple[Row, ...]]) -> list[Any]:
+        """Append *groups* to SQLite and commit. Raises as above."""
+        committing = False
+        try:
+            results = append_to_sqlite(driver, groups, self._clock)
+            committing = True
+            driver.execute("COMMIT")
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError) as error:
+            _roll_back(driver)
+            raise Unstorable(str(error)) from error
+        except sqlite3.Error as error:
+            _roll_back(driver)
+            self._link.drop()
+            raise self._link.target.unavailable(error, unsure=committing) from error
+        except BaseException:
+            _roll_back(driver)
+            raise
+        return list(results)
 
     def _tell(self, outcomes: list[Outcome]) -> None:
         try:
@@ -179,55 +184,14 @@ def _resolve(outcomes: list[Outcome]) -> None:
             job.done.set_result(result)
 
 
+def _roll_back(driver: sqlite3.Connection) -> None:
+    # Some errors (a full disk) have rolled back already; a connection that is past that is dropped by the caller.
+    with contextlib.suppress(sqlite3.Error):
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
+
+
 def _work(connection: Connection, jobs: Sequence[Work], clock: Clock) -> list[Any]:
     appends = [job for job in jobs if isinstance(job, Append)]
-    recorded = iter(_append(connection, [job.rows for job in appends], clock) if appends else ())
+    recorded = iter(append(connection, [job.rows for job in appends], clock) if appends else ())
     return [next(recorded) if isinstance(job, Append) else job.work(connection) for job in jobs]
-
-
-def _append(
-    connection: Connection, groups: Sequence[tuple[Row, ...]], clock: Clock
-) -> list[tuple[Recorded | None, ...]]:
-    """Number and insert the rows whose source key is new. The write lock is held, so nobody numbers beside us."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE"))
-    known = _known(connection, {row.source_key for rows in groups for row in rows if row.source_key is not None})
-    sequence = connection.execute(_LAST).scalar_one() or 0
-    now = clock.now()
-    values: list[dict[str, Any]] = []
-    results: list[tuple[Recorded | None, ...]] = []
-    for rows in groups:
-        recorded: list[Recorded | None] = []
-        for row in rows:
-            if row.source_key is not None and row.source_key in known:
-                recorded.append(None)
-                continue
-            if row.source_key is not None:
-                known.add(row.source_key)
-            sequence += 1
-            at_source = row.at_source.astimezone(UTC) if row.at_source else now
-            recorded.append(Recorded(sequence=sequence, recorded_at=now, at_source=at_source, event=row.event))
-            values.append(
-                {
-                    "sequence": sequence,
-                    "recorded_at": now,
-                    "at_source": at_source,
-                    "source_key": row.source_key,
-                    "kind": row.kind,
-                    "body": row.body,
-                }
-            )
-        results.append(tuple(recorded))
-    if values:
-        connection.execute(_INSERT, values)
-    return results
-
-
-def _known(connection: Connection, keys: set[str]) -> set[str]:
-    """Those of *keys* that are recorded already."""
-    ordered = sorted(keys)
-    found: set[str] = set()
-    for start in range(0, len(ordered), _KEYS_AT_ONCE):
-        chunk = ordered[start : start + _KEYS_AT_ONCE]
-        found.update(connection.execute(_KNOWN, {"keys": chunk}).scalars())
-    return found
