@@ -95,8 +95,7 @@ class RollCaller:
         return self._cluster.name
 
     def _heard(self, recorded: Recorded) -> None:
-        reason = reason_to_call(recorded)
-        if reason and getattr(recorded.event, "cluster", None) == self._cluster.name:
+        if getattr(recorded.event, "cluster", None) == self._cluster.name and (reason := reason_to_call(recorded)):
             self.ask(reason)
 
     def ask(self, reason: str) -> None:

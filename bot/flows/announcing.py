@@ -288,6 +288,9 @@ class Announcer:
 
     def _differs(self, announcement: Announcement) -> bool:
         digest, parent = announcement.digest, announcement.thread_of
+        known = self._chronicle.world.posted.get(announcement.key)
+        if known and known.digest == digest and announcement.key not in self._passing:
+            return False  # As with nearly everything at nearly every look: so it is asked first.
         if parent is not None and parent not in self._chronicle.world.posted:
             return False  # A reply can wait for what it answers to.
         refusal = self._refused.get(announcement.key)

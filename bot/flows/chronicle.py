@@ -65,6 +65,7 @@ class World:
     """What the journal adds up to so far: the folds, by cluster.
 
     ``posted`` is by the announcer's keys; ``sent`` is when what was said another way than in Slack, by (key, way).
+    ``said`` is the sequence of the last event that changed either of them.
     ``most`` is how many of both there may be before those that nothing needs any more are let go.
     """
 
@@ -75,6 +76,7 @@ class World:
     selftests: SelfTests = field(default_factory=SelfTests)
     posted: dict[str, Posted] = field(default_factory=dict)
     sent: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    said: int = 0
     most: int = MESSAGES
     sequence: int = 0
 
@@ -179,6 +181,8 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
         _posted(world, event, recorded.recorded_at)
     if isinstance(event, FallbackSent):
         world.sent[event.key, event.way] = recorded.recorded_at
+    if isinstance(event, MessagePosted | FallbackSent):
+        world.said = recorded.sequence
     if len(world.posted) + len(world.sent) > world.most:
         _let_go(world, recorded.recorded_at - EDITED)
     name = getattr(event, "cluster", None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import structlog
 
 from bot.domain.events import Sense, Via
-from bot.domain.incidents import Incident, Matter, Trouble
-from bot.domain.mutes import Mute
+from bot.domain.incidents import Incident, Incidents, Matter, Trouble
+from bot.domain.mutes import Mute, Mutes
 from bot.domain.operations import Operation, Phase
 from bot.domain.selftest import SelfTest
 from bot.flows.announcing import Announcement, Projection
@@ -39,6 +39,7 @@ Connected = Callable[[str], Mapping[str, int] | None]
 STALE = timedelta(hours=12)
 # That Slack is away is no news where it is posted: it counts as back (domain/senses.py, CALM_S) before it is told.
 SLACK_SETTLES = timedelta(seconds=20)
+LATE = datetime.max.replace(tzinfo=UTC)
 
 
 class Drafts:
@@ -76,6 +77,56 @@ class Audience:
     call: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What is to be said of the incidents of one cluster, and what that was worked out from.
+
+    It holds for as long as nothing of that has changed, from ``since`` until time alone may change it. An event in one
+    cluster then costs nothing for the others, however many incidents are remembered there.
+    """
+
+    incidents: Incidents
+    mutes: Mutes
+    said: int
+    since: datetime
+    until: datetime
+    announcements: tuple[Announcement, ...]
+    drafts: Drafts
+
+    @classmethod
+    def of(cls, incidents: Incidents, audience: Audience, now: datetime, world: World, drafts: Drafts) -> Page:
+        """The page of *incidents* at *now*."""
+        drafts.turn()
+        tellers = (_Teller(incident, audience, now, world, drafts) for incident in incidents.all)
+        return cls(
+            incidents=incidents,
+            mutes=world.mutes,
+            said=world.said,
+            since=now,
+            until=min((m for m in _moments(incidents, world) if m > now), default=LATE),
+            announcements=tuple(announcement for teller in tellers for announcement in teller.everything()),
+            drafts=drafts,
+        )
+
+    def holds(self, incidents: Incidents, now: datetime, world: World) -> bool:
+        """Whether it is still true."""
+        return (
+            self.incidents is incidents
+            and self.said == world.said
+            and self.mutes is world.mutes
+            and self.since <= now < self.until
+        )
+
+
+def _moments(incidents: Incidents, world: World) -> Iterator[datetime]:
+    """When time alone may change what is to be said of *incidents*."""
+    for incident in incidents.all:
+        yield incident.hold_until
+        if incident.resolved_at is not None:
+            yield incident.resolved_at + STALE + timedelta(microseconds=1)  # what is stale is so from just after that
+    yield from (mute.until for mute in world.mutes.by_subject.values())
+
+
 def projection(
     channels: Mapping[str, str],
     connected: Connected,
@@ -88,6 +139,7 @@ def projection(
     An escalation goes to the channel of the cluster in *escalate_to* and mentions those in *call*.
     """
     drafts = Drafts()
+    pages: dict[str, Page] = {}
     audiences = {
         name: Audience(channel=channel, escalate_to=(escalate_to or {}).get(name), call=call)
         for name, channel in channels.items()
@@ -99,8 +151,10 @@ def projection(
             audience = audiences.get(name)
             if audience is None:
                 continue
-            for incident in incidents.all:
-                yield from _Teller(incident, audience, now, world, drafts).everything()
+            page = pages.get(name)
+            if page is None or not page.holds(incidents, now, world):
+                page = pages[name] = Page.of(incidents, audience, now, world, page.drafts if page else Drafts())
+            yield from page.announcements
         for operation in world.operations.by_id.values():
             if operation.channel and _to_be_shown(operation) and not _stale(operation.ended_at, now):
                 yield _of_operation(operation, operation.channel, connected(operation.id), drafts)
@@ -247,7 +301,8 @@ class _Teller:
 
     def _muted(self) -> bool:
         incident = self._incident
-        return self._world.mutes.of(incident.cluster, incident.subjects, self._now) is not None
+        mutes = self._world.mutes
+        return bool(mutes.by_subject) and mutes.of(incident.cluster, incident.subjects, self._now) is not None
 
 
 def in_words(view: Callable[[Incident], T], bare: Callable[[Incident], T], incident: Incident) -> T:
