@@ -42,7 +42,7 @@ Listener = Callable[[Recorded], None]
 PAGE = 2000
 PROGRESS_S = 3.0  # a journal that takes longer than this to fold says how far it is, this often
 MESSAGES = 1000  # so many messages are remembered before those that nothing will edit any more are let go
-# What is about no incident and no operation in memory is edited for half a day at most (projecting.py, STALE).
+# What is about nothing in memory is edited for half a day at most (projecting.py, STALE).
 EDITED = timedelta(days=7)
 
 
@@ -207,10 +207,11 @@ def _let_go(world: World, before: datetime) -> None:
     """Forget the messages from *before* that are about nothing in memory: nobody will ask to have them edited.
 
     The announcer posts what it does not know to have posted. So what is forgotten must be what no projection will ever
-    draw up again: an incident or an operation that has left memory, anything else that is old.
+    draw up again: an incident, an operation or a self-test that has left memory, anything else that is old.
     """
     alive = {f"incident:{i.cluster}:{i.id}" for incidents in world.incidents.values() for i in incidents.all}
     alive |= {f"operation:{operation}" for operation in world.operations.by_id}
+    alive |= {f"selftest:{test}" for test in world.selftests.by_id}
     world.posted = {key: said for key, said in world.posted.items() if said.since >= before or _is_of(key, alive)}
     world.sent = {about: at for about, at in world.sent.items() if at >= before or _is_of(about[0], alive)}
     # Gone through again only when there are twice as many: most events do not pay for it.
