@@ -128,8 +128,13 @@ class Parts:
 
     def self_test_requests(self) -> SelfTestRequests:
         """How people ask for a self-test in this process."""
-        channels = self.settings.slack.channels
-        return SelfTestRequests(self.chronicle, self.clock, self.roles, channels=channels)
+        return SelfTestRequests(
+            self.chronicle,
+            self.clock,
+            self.roles,
+            channels=self.settings.slack.channels,
+            deadline_s=self.settings.selftest.deadline_s,
+        )
 
     def doctor(self, **more: Any) -> Doctor:
         """The one who examines the directors in this process."""
@@ -206,6 +211,7 @@ class SelfCare:
             channels=settings.slack.channels,
             ask_slack=parts.messenger.find,
             hint=self._hint,
+            deadline_s=settings.selftest.deadline_s,
         )
         self._senses = SenseWatch(chronicle, clock, self._reading)
         url, every_s = settings.ping.url, settings.ping.every_s
@@ -219,7 +225,7 @@ class SelfCare:
 
     def start(self) -> None:
         """Begin what the clock begins."""
-        every_s, now = self._parts.settings.selftest_every_s, self._parts.clock.now()
+        every_s, now = self._parts.settings.selftest.every_s, self._parts.clock.now()
         for cluster in self._parts.settings.fleet.clusters if every_s else ():
             last = self._parts.chronicle.world.selftests.scheduled_at.get(cluster.name)
             first_at = next_at(last, every_s, now=now, settle_s=SETTLED_S)

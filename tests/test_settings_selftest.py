@@ -23,13 +23,14 @@ def with_sections(site: Site, text: str) -> Site:
 
 def test_without_the_sections_there_is_a_test_a_day_and_no_ping(site: Site) -> None:
     settings = load_settings(with_sections(site, "").bot, ENVIRON)
-    assert (settings.selftest_every_s, settings.ping.url, settings.ping.every_s) == (86400, None, 60)
+    assert (settings.selftest.every_s, settings.selftest.deadline_s) == (86400, 20)
+    assert (settings.ping.url, settings.ping.every_s) == (None, 60)
 
 
 def test_the_url_comes_from_the_environment_and_does_not_print_itself(site: Site) -> None:
-    with_sections(site, "selftest: {every: 0}\nping: {url_variable: WATCHED, every: 5s}")
+    with_sections(site, "selftest: {every: 0, deadline: 1m}\nping: {url_variable: WATCHED, every: 5s}")
     settings = load_settings(site.bot, {**ENVIRON, "WATCHED": "https://monitor.test/hunter2"})
-    assert (settings.selftest_every_s, settings.ping.every_s) == (0, 5)
+    assert (settings.selftest.every_s, settings.selftest.deadline_s, settings.ping.every_s) == (0, 60, 5)
     assert settings.ping.url
     assert settings.ping.url.get_secret_value() == "https://monitor.test/hunter2"
     assert "hunter2" not in repr(settings)

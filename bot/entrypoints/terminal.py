@@ -24,7 +24,7 @@ from bot.flows.doctor import Doctor
 from bot.flows.hands import A_DAY, Hands
 from bot.flows.operating import Answer, Operator, Request
 from bot.flows.ports import Clock, Entry, RemoteShell
-from bot.flows.selftest_requests import Begun, SelfTestRequests, outcome
+from bot.flows.selftest_requests import Begun, SelfTestRequests
 from bot.flows.status import gather_status
 from bot.views.doctor import doctor_json, doctor_lines
 from bot.views.incident_list import (
@@ -200,7 +200,7 @@ class Terminal:
 
     async def _passed(self, begun: Begun) -> bool:
         """Wait for a self-test's end and show it; whether it passed."""
-        ended = await outcome(self._chronicle, begun.test)
+        ended = await self._tests.outcome(begun)
         if ended is None:
             problem = "no running bot took the test up: is `python -m bot run` at work on this journal?"
             self._err.print(f"[red]{escape(begun.cluster)}[/]: {problem}")

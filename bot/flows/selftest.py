@@ -48,8 +48,8 @@ DEADLINE_S = 20.0
 """Seconds until what has not come is lost."""
 QUESTIONS = 3
 """How often a director is asked for its time: the quickest answer bounds its clock best."""
-ABANDONED_S = 60.0
-"""Seconds after which a test that nobody ended stands in nobody's way."""
+ABANDONED = 3
+"""How many deadlines after its beginning a test that nobody ended stands in nobody's way."""
 
 KEY = "selftest:"
 """What the key of its message begins with; its id follows."""
@@ -78,7 +78,14 @@ def name_of(cluster: str, request_id: str) -> str:
 
 
 async def begin(
-    chronicle: Chronicle, clock: Clock, cluster: Cluster, *, request_id: str, by: Actor | None, channel: str | None
+    chronicle: Chronicle,
+    clock: Clock,
+    cluster: Cluster,
+    *,
+    request_id: str,
+    by: Actor | None,
+    channel: str | None,
+    deadline_s: float = DEADLINE_S,
 ) -> str | None:
     """Have the running bot test *cluster*; the test's id, or None where this very request was taken before.
 
@@ -88,7 +95,7 @@ async def begin(
     tests = chronicle.world.selftests
     if test in tests.by_id:
         return None
-    if tests.under_way(cluster.name, clock.now() - timedelta(seconds=ABANDONED_S)):
+    if tests.under_way(cluster.name, clock.now() - timedelta(seconds=ABANDONED * deadline_s)):
         raise UnderWay(cluster.name)
     started = SelfTestStarted(cluster=cluster.name, test=test, by=by, channel=channel)
     (recorded,) = await chronicle.append(Entry(event=started, source_key=f"{KEY}{test}:started"))
@@ -194,7 +201,15 @@ class SelfTester:
             return
         request = f"scheduled:{now.isoformat()}"
         try:
-            await begin(self._chronicle, self._clock, cluster, request_id=request, by=None, channel=None)
+            await begin(
+                self._chronicle,
+                self._clock,
+                cluster,
+                request_id=request,
+                by=None,
+                channel=None,
+                deadline_s=self._deadline_s,
+            )
         except UnderWay:
             log.info("no scheduled self-test: somebody is testing", cluster=cluster.name)
         except JournalUnavailable as error:

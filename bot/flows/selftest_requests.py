@@ -16,9 +16,6 @@ from bot.flows.ports import Clock, Entry
 from bot.flows.selftest import DEADLINE_S, UnderWay, begin
 from bot.views.words import listed
 
-OVERDUE_S = DEADLINE_S + 10.0
-"""Seconds after which a test that was asked for is over, or nobody took it up."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
@@ -39,11 +36,13 @@ class SelfTestRequests:
         roles: Callable[[], Awaitable[Roles]],
         *,
         channels: Mapping[str, str],
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         self._chronicle = chronicle
         self._clock = clock
         self._roles = roles
         self._channels = channels
+        self._deadline_s = deadline_s
 
     async def request(self, request: Request) -> tuple[Begun, ...] | Answer | NotFound:
         """Have the cluster that the command names tested, or every one; nothing for a redelivery of the same request.
@@ -70,10 +69,32 @@ class SelfTestRequests:
             return Answer(text=text, refused=False)
         return tuple(begun)
 
+    async def outcome(self, begun: Begun, *, grace_s: float = 10.0, look_s: float = 0.25) -> SelfTest | None:
+        """The test once the running bot has ended it, as another process sees it.
+
+        None where that takes *grace_s* seconds more than it may: no bot took it up. Raises JournalUnavailable.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s + grace_s):
+                while True:
+                    await self._chronicle.catch_up()
+                    found = self._chronicle.world.selftests.by_id[begun.test]
+                    if found.finished is not None:
+                        return found
+                    await asyncio.sleep(look_s)
+        except TimeoutError:
+            return None
+
     async def _begin(self, cluster: Cluster, request: Request) -> list[Begun]:
         channel = self._channels.get(cluster.name)
         test = await begin(
-            self._chronicle, self._clock, cluster, request_id=request.request_id, by=request.by, channel=channel
+            self._chronicle,
+            self._clock,
+            cluster,
+            request_id=request.request_id,
+            by=request.by,
+            channel=channel,
+            deadline_s=self._deadline_s,
         )
         return [Begun(test=test, cluster=cluster.name, channel=channel)] if test else []
 
@@ -81,22 +102,3 @@ class SelfTestRequests:
         denied = OperationDenied(operation=None, request=str(request.command), by=request.by, reason=reason)
         await self._chronicle.append(Entry(event=denied, source_key=f"denied:{request.request_id}"))
         return Answer(text=reason)
-
-
-async def outcome(
-    chronicle: Chronicle, test: str, *, within_s: float = OVERDUE_S, look_s: float = 0.25
-) -> SelfTest | None:
-    """The test once the running bot has ended it, as another process sees it; None where that takes *within_s*.
-
-    Raises JournalUnavailable.
-    """
-    try:
-        async with asyncio.timeout(within_s):
-            while True:
-                await chronicle.catch_up()
-                found = chronicle.world.selftests.by_id[test]
-                if found.finished is not None:
-                    return found
-                await asyncio.sleep(look_s)
-    except TimeoutError:
-        return None

@@ -32,6 +32,7 @@ from bot.settings.values import (
     ListenSettings,
     PingSettings,
     RoleSettings,
+    SelfTestSettings,
     Settings,
     SlackMode,
     SlackSettings,
@@ -74,7 +75,7 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
             drain_patience_s=shape.intervals.drain_patience,
         ),
         alerts=alert_settings(reader, shape.alerts, fleet, environment),
-        selftest_every_s=shape.selftest.every,
+        selftest=SelfTestSettings(every_s=shape.selftest.every, deadline_s=shape.selftest.deadline),
         ping=_ping(shape.ping, environment),
     )
     for cluster in fleet.clusters:

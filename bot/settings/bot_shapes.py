@@ -137,6 +137,7 @@ class SelfTestShape(Shape):
     """How often the alert path is tried."""
 
     every: Annotated[float, seconds(60, 2_592_000, "24h", or_never=True)] = 86400.0
+    deadline: Annotated[float, seconds(1, 600, "20s")] = 20.0
 
 
 class PingShape(Shape):

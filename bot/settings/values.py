@@ -133,6 +133,14 @@ class AlertSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTestSettings:
+    """How often the alert path is tried by the clock (0: never), and how long an event may take, in seconds."""
+
+    every_s: float
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PingSettings:
     """A monitor's ``url``, a secret as a whole (None: there is none), and how often it is pinged, in seconds."""
 
@@ -142,7 +150,7 @@ class PingSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that the bot is told before it starts. ``selftest_every_s`` is seconds; 0 for never."""
+    """Everything that the bot is told before it starts."""
 
     fleet: Fleet
     slack: SlackSettings
@@ -153,5 +161,5 @@ class Settings:
     ssh: SshSettings
     intervals: Intervals
     alerts: AlertSettings
-    selftest_every_s: float
+    selftest: SelfTestSettings
     ping: PingSettings

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from tests.bench import acks, alerts, directors, memory, probes, start
+from tests.bench import acks, alerts, directors, lab, memory, probes, start
 from tests.bench.processes import CannotMeasure
 from tests.bench.report import as_json, as_table, keep
 from tests.bench.results import FULL, QUICK, Result, Size
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Path, Size], Awaitable[list[Result]]]] = {
     "probes": probes.measure,
     "memory": memory.measure,
     "start": start.measure,
+    "lab": lab.measure,
 }
 
 

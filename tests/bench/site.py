@@ -151,6 +151,7 @@ def write_bot(
         "ssh": {"known_hosts": "known_hosts", "identity": str(key), "patience": "3s"},
         # Nobody's agent reports in here, and what a roll call finds stays as it is.
         "intervals": {"heartbeat": "1h", "roll_call": "1h"},
+        "selftest": {"every": 0},
     }
     (directory / "bot.yaml").write_text(json.dumps(settings))
     environ = {

@@ -23,6 +23,7 @@ from bot.domain.events import (
     SelfTestStarted,
     Via,
 )
+from bot.domain.policy import Roles
 from bot.domain.selftest import SLACK, Stage
 from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
@@ -30,7 +31,7 @@ from bot.flows.errands import Errands
 from bot.flows.ports import Entry, MessageRefused, MessengerUnavailable, Unreachable
 from bot.flows.projecting import projection
 from bot.flows.selftest import SelfTester, UnderWay, begin, name_of
-from bot.flows.selftest_requests import outcome
+from bot.flows.selftest_requests import Begun, SelfTestRequests
 from bot.local.slack import StandIn
 from bot.lvs.agent import PROGRAM
 from tests.agent.site import Bot, Director
@@ -42,6 +43,10 @@ CHANNEL = "C0SITE"
 ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
 AHEAD = timedelta(hours=1)
 TEST, NEXT = name_of("site", "alice's"), name_of("site", "alice's next")
+
+
+async def nobody() -> Roles:
+    return Roles(operators=frozenset(), terminal=frozenset())
 
 
 async def date(host: FakeHost, argv: tuple[str, ...]) -> Reply:
@@ -111,7 +116,8 @@ class Desk:
         await self.chronicle.append(Entry(event=posted))
 
     async def end(self, test: str = TEST) -> SelfTestFinished:
-        found = await outcome(self.chronicle, test, within_s=30, look_s=0.01)
+        requests = SelfTestRequests(self.chronicle, SystemClock(), nobody, channels={"site": CHANNEL})
+        found = await requests.outcome(Begun(test=test, cluster="site", channel=CHANNEL), grace_s=40, look_s=0.01)
         assert found is not None
         assert found.finished is not None
         return found.finished
@@ -333,9 +339,13 @@ async def test_a_test_that_a_dead_bot_left_is_ended_by_the_next_one() -> None:
 
 
 async def test_a_terminal_without_a_running_bot_waits_in_vain_and_not_for_ever() -> None:
-    chronicle = Chronicle(MemoryJournal(), FLEET)
-    assert await begin(chronicle, SystemClock(), SITE, request_id="alice's", by=ALICE, channel=None) == TEST
-    assert await outcome(chronicle, TEST, within_s=0.05, look_s=0.01) is None
+    chronicle, clock = Chronicle(MemoryJournal(), FLEET), SystemClock()
+    requests = SelfTestRequests(chronicle, clock, nobody, channels={}, deadline_s=0.02)
+    test = await begin(chronicle, clock, SITE, request_id="alice's", by=ALICE, channel=None, deadline_s=0.02)
+    assert test == TEST
+    assert await requests.outcome(Begun(test=test, cluster="site", channel=None), grace_s=0.05, look_s=0.01) is None
+    again = await begin(chronicle, clock, SITE, request_id="alice's next", by=ALICE, channel=None, deadline_s=0.02)
+    assert again == NEXT, "one that nobody saw through stands in nobody's way"
 
 
 async def test_a_test_of_a_cluster_that_the_fleet_no_longer_has_is_passed_over() -> None:
