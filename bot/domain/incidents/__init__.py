@@ -1,6 +1,7 @@
 """Incidents: many signals, one story each. A fold of the journal over what is known of a cluster."""
 
-from bot.domain.incidents.fold import Context, fold, services_of, troubles_of
+from bot.domain.incidents.fold import Context, fold
+from bot.domain.incidents.present import services_of, troubles_of
 from bot.domain.incidents.story import (
     PLANNED,
     Cause,

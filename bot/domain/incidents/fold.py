@@ -14,7 +14,7 @@ Invariants (tests/domain/test_incidents.py tries them over orders, duplicates an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -32,6 +32,8 @@ from bot.domain.fleet import Cluster, VrrpInstance
 from bot.domain.incidents.causes import cause_of, fresh, holders_of, why_unreachable, word_cause
 from bot.domain.incidents.kinds import BURST, ROLL_CALL_HOLD, hold_of, named, primary
 from bot.domain.incidents.links import links
+from bot.domain.incidents.notes import well_again, words_for
+from bot.domain.incidents.present import services_of, troubles_of
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Incidents, Kind, Note, Stage
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
@@ -39,6 +41,7 @@ from bot.domain.situation import Said, Situation
 from bot.domain.troubles import Matter, Trouble
 
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
+MOST_TOLD = 40  # things of one kind that are kept of an incident
 NOTES = 200  # lines of one incident's timeline
 REMEMBERED = timedelta(seconds=60)  # how long a measured outage may wait for the incident that it belongs to
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
@@ -94,72 +97,6 @@ def fold(
         work.settle(recorded.event)
     work.close(troubles)
     return work.result()
-
-
-def troubles_of(situation: Situation, cluster: Cluster) -> frozenset[Trouble]:
-    """Everything that is not as it should be in *situation*, but for roles that have moved."""
-    return frozenset(
-        (
-            *situation.found,
-            *(trouble for d in cluster.directors for trouble in _of_director(situation, d.name)),
-            *_of_servers(situation, cluster),
-            *(trouble for i in cluster.vrrp_instances for trouble in _of_instance(situation, cluster, i)),
-            *(Trouble(matter=Matter.SENSE, subject=s.value) for s, e in situation.senses.items() if e.lost),
-        )
-    )
-
-
-def _of_director(situation: Situation, name: str) -> Iterator[Trouble]:
-    wrong = {
-        Matter.DIRECTOR: situation.unreachable(name),
-        Matter.BLIND: situation.shut_out(name),
-        Matter.AGENT: name in situation.silent,
-        Matter.STREAM: name in situation.gaps,
-        Matter.UNIT: situation.answered(name) is not None and bool(faults(situation, name)),
-    }
-    return (Trouble(matter=matter, subject=name) for matter, is_so in wrong.items() if is_so)
-
-
-def _of_servers(situation: Situation, cluster: Cluster) -> Iterator[Trouble]:
-    for server in cluster.real_servers:
-        if situation.complaints(server.name):
-            yield Trouble(matter=Matter.REAL_SERVER, subject=server.name)
-    for service in cluster.services:
-        if service_is_down(situation, cluster, service.name):
-            yield Trouble(matter=Matter.SERVICE, subject=service.name)
-    for (service_name, server_name), certificate in situation.certificates.items():
-        if certificate.expiring:
-            yield Trouble(matter=Matter.CERTIFICATE, subject=service_name, of=server_name or "")
-
-
-def _of_instance(situation: Situation, cluster: Cluster, instance: VrrpInstance) -> Iterator[Trouble]:
-    wrong = {
-        Matter.VIP: bool(situation.vip_troubles(services_of(cluster, instance))),
-        Matter.CONTEST: instance.name in situation.split,
-        Matter.ADDRESS: instance.name in situation.readdressed,
-    }
-    return (Trouble(matter=matter, subject=instance.name) for matter, is_so in wrong.items() if is_so)
-
-
-def faults(situation: Situation, director: str) -> tuple[str, ...]:
-    """The instances for which *director* says that it is in FAULT."""
-    return tuple(
-        sorted(i for (d, i), claim in situation.claims.items() if d == director and claim.state is VrrpState.FAULT)
-    )
-
-
-def service_is_down(situation: Situation, cluster: Cluster, name: str) -> bool:
-    """Whether no real server of the service is left: by the probes, or by the quorum that its MASTER has lost."""
-    service = cluster.service(name)
-    if service.members and all(situation.healthy(name, m.real_server) is False for m in service.members):
-        return True
-    master = situation.masters.get(service.vrrp_instance or "")
-    return master is not None and (master, name) in situation.quorumless and situation.judges(master)
-
-
-def services_of(cluster: Cluster, instance: VrrpInstance) -> frozenset[str]:
-    """The services whose address *instance* carries."""
-    return frozenset(s.name for s in cluster.services if s.vrrp_instance == instance.name)
 
 
 class _Work:
@@ -431,7 +368,7 @@ class _Work:
         owner = self._joined(owner, trouble)
         owner = self._detailed(owner, trouble)
         if fresh:
-            self._put(owner, self._words_for(trouble))
+            self._put(owner, words_for(trouble, self._situation))
         elif owner != self._by_id.get(owner.id):
             self._put(owner)
 
@@ -563,8 +500,12 @@ class _Work:
             case Matter.SERVICE:
                 return replace(incident, services=_union(incident.services, (about,)))
             case _:
-                why = self._words_for(trouble)
-                return replace(incident, evidence=_union(incident.evidence, (why,) if why else ()))
+                why = words_for(trouble, self._situation)
+                # An error may be worded differently each time: the first wording of it is enough.
+                known = trouble.matter is Matter.BLIND and any(
+                    e.startswith(f"{about} is there") for e in incident.evidence
+                )
+                return replace(incident, evidence=_union(incident.evidence, (why,) if why and not known else ()))
 
     def _of_lost(self, incident: Incident, director: str) -> Incident:
         answer = self._situation.answers[director].answer
@@ -575,32 +516,6 @@ class _Work:
         lost = incident.lost or director
         return replace(incident, lost=lost, evidence=incident.evidence if known else (*incident.evidence, *evidence))
 
-    def _words_for(self, trouble: Trouble) -> str:
-        """What is found, in words: for the timeline, and as evidence."""
-        about, situation = trouble.subject, self._situation
-        match trouble.matter:
-            case Matter.STREAM if about in situation.gaps and trouble not in situation.found:
-                return f"the agent on {about}: {situation.gaps[about]}"
-            case Matter.UNIT if trouble not in situation.found:
-                return f"{about} says FAULT for {', '.join(faults(situation, about))}"
-            case Matter.ADDRESS:
-                director, _ = situation.readdressed[about]
-                return (
-                    f"{director} lost the address of {about} and took it again at once, with no election: "
-                    "somebody or something removed it"
-                )
-            case Matter.CERTIFICATE:
-                certificate = situation.certificates[about, trouble.of or None]
-                return f"the certificate of {trouble.of or about} ends at {certificate.ends_at:%Y-%m-%d %H:%M} UTC"
-            case Matter.SENSE:
-                return next((e.detail for s, e in situation.senses.items() if s.value == about), "")
-            case Matter.AGENT:
-                return f"no word from the agent on {about}"
-            case Matter.BLIND:
-                return f"{about} is there, and does not let the bot in: {situation.answers[about].answer.error}"
-            case _:
-                return situation.found.get(trouble, _begins(trouble))
-
     def close(self, troubles: frozenset[Trouble]) -> None:
         """Let go of what is well again; an incident with nothing left is over, or over once it has stayed calm."""
         for incident in self._opens():
@@ -608,7 +523,7 @@ class _Work:
                 t for t in incident.troubles if (t in troubles if t.matter is not Matter.ROLE else self._away(incident))
             )
             for gone in sorted(incident.troubles - left):
-                incident = self._put(incident, _well_again(gone, incident))
+                incident = self._put(incident, well_again(gone, incident))
             if left:
                 if left != incident.troubles:
                     self._put(replace(incident, troubles=left))
@@ -658,48 +573,6 @@ def _minor(incident: Incident) -> bool:
     return first is not None and first.matter in MINOR
 
 
-def _begins(trouble: Trouble) -> str:
-    match trouble.matter:
-        case Matter.VIP:
-            return f"the VIP of {trouble.subject} does not answer"
-        case Matter.DIRECTOR:
-            return f"{trouble.subject} does not answer"
-        case Matter.REAL_SERVER:
-            return f"{trouble.subject} is down"
-        case Matter.SERVICE:
-            return f"{trouble.subject} has no healthy real server left"
-        case Matter.CONTEST:
-            return f"more than one director holds the address of {trouble.subject}"
-        case _:
-            return ""
-
-
-def _well_again(trouble: Trouble, incident: Incident) -> str:
-    about = trouble.subject
-    words = {
-        Matter.VIP: "the VIP answers again",
-        Matter.DIRECTOR: f"{about} answers again",
-        Matter.REAL_SERVER: f"{about} is up again",
-        Matter.SERVICE: f"{about} has a healthy real server again",
-        Matter.AGENT: f"the agent on {about} reports in again",
-        Matter.CONTEST: "one director holds the address again",
-        Matter.ROLE: "" if incident.returned_at else f"{incident.old_master} stands by as BACKUP",
-        Matter.VACANCY: f"the address of {about} is held again",
-        Matter.ADDRESS: f"the address of {about} is where it belongs",
-        Matter.PROCESS: f"the processes of keepalived on {about} run",
-        Matter.UNIT: f"keepalived on {about} runs again",
-        Matter.TABLE: f"the IPVS table on {about} is complete again",
-        Matter.CHECKER: f"the health checker on {about} works again",
-        Matter.NAT: f"{about} can forward by NAT again",
-        Matter.WEIGHT: f"{about} has its weight again on {trouble.of}",
-        Matter.DIFFERENCE: f"{about} is complete again on {trouble.of}",
-        Matter.BLIND: f"{about} lets the bot in again",
-        Matter.STREAM: f"what {about} says and what it holds agree again",
-        Matter.CERTIFICATE: f"the certificate of {trouble.of or about} was renewed",
-        Matter.SENSE: f"{about} is back",
-    }
-    return words[trouble.matter]
-
-
 def _union(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*old, *new)))
+    """Both, each once, the earlier first: no more than anybody would read."""
+    return tuple(dict.fromkeys((*old, *new)))[:MOST_TOLD]
