@@ -21,7 +21,7 @@ from typing import Any
 
 from bot import logs
 from bot.adapters.journal.codec import encode
-from bot.domain.events import FallbackSent, MessagePosted, Recorded
+from bot.domain.events import FallbackSent, MessagePosted, OutageMeasured, Recorded, RollCallTaken
 from bot.local.lab.lab import Lab
 from bot.settings import load_fleet
 from tests.domain import journals
@@ -30,7 +30,8 @@ from tests.lab.scenarios.stage import Stage, staged
 from tests.lab.scenarios.timeline import Played, Scenario, play
 
 LEFT_OUT = (MessagePosted, FallbackSent)
-CALM_S = 20.0  # without anything new: it is over
+LOOKS = (RollCallTaken, OutageMeasured)
+CALM_S = 15.0  # without anything new: it is over
 MOST_S = 120.0
 
 # Without a fork, so that an emulated processor does not feel it. A row is a service, or a destination and its weight.
@@ -65,10 +66,10 @@ async def record(lab: Lab, scenario: Scenario, seen: Path) -> None:
 
 
 async def until_calm(stage: Stage, played: Played) -> None:
-    """Wait until nothing has been recorded for a while."""
+    """Wait until nothing has happened for a while: roll calls and slow moments of the VIP are no more than looks."""
     count, since, end = 0, played.now, played.now + MOST_S
     while played.now < min(since + CALM_S, end):
-        now = len([r for r in await stage.calm.journal() if not isinstance(r.event, LEFT_OUT)])
+        now = len([r for r in await stage.calm.journal() if not isinstance(r.event, (*LEFT_OUT, *LOOKS))])
         if now != count:
             count, since = now, played.now
         await asyncio.sleep(1)
