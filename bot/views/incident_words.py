@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bot.domain.events import OutageMeasured
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
@@ -51,10 +51,12 @@ def _withdrawn(incident: Incident) -> str:
 
 def _subjects(incident: Incident, matter: Matter = Matter.REAL_SERVER) -> str:
     """The real servers (or directors, …) that it is about; its subject where it has none of them."""
-    names = sorted({t.subject for t in incident.seen if t.matter is matter}) or [incident.subject]
-    if len(names) > 5:
-        return f"{', '.join(names[:4])} and {len(names) - 4} more"
-    return listed(names)
+    return _few(sorted({t.subject for t in incident.seen if t.matter is matter}) or [incident.subject])
+
+
+def _few(names: Sequence[str]) -> str:
+    """*names* in a sentence, the first few of many."""
+    return f"{', '.join(names[:4])} and {len(names) - 4} more" if len(names) > 5 else listed(names)
 
 
 def _are(names: str) -> str:
@@ -193,7 +195,7 @@ def facts(incident: Incident) -> list[str]:
     found += [f"{'' if incident.open else 'was: '}{reason}" for reason in incident.why]
     found += _evidence(incident)
     if incident.also_down and incident.kind is not Kind.REAL_SERVER_DOWN:
-        found.append(f"{listed(incident.also_down)} went with it: {_inside(incident)}")
+        found.append(f"{_few(incident.also_down)} went with it: {_inside(incident)}")
     return list(dict.fromkeys(found))
 
 
@@ -272,7 +274,7 @@ def summary(incident: Incident) -> list[str]:
     found = [f"It lasted {lasted}" + (f"; {plural(failed, 'probe')} of the VIP failed" if failed else "")]
     affected = [*incident.services, *incident.also_down]
     if affected:
-        found.append(f"Affected: {listed(dict.fromkeys(affected))}")
+        found.append(f"Affected: {_few(list(dict.fromkeys(affected)))}")
     if incident.acknowledged_by is not None:
         found.append(f"{incident.acknowledged_by.name} was on it")
     if incident.reminders:

@@ -41,7 +41,7 @@ from bot.domain.situation import Said, Situation
 from bot.domain.troubles import Matter, Trouble
 
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
-MOST_TOLD = 40  # things of one kind that are kept of an incident
+EVIDENCE = 40  # findings that are kept of one incident: more than anybody reads
 NOTES = 200  # lines of one incident's timeline
 REMEMBERED = timedelta(seconds=60)  # how long a measured outage may wait for the incident that it belongs to
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
@@ -505,7 +505,8 @@ class _Work:
                 known = trouble.matter is Matter.BLIND and any(
                     e.startswith(f"{about} is there") for e in incident.evidence
                 )
-                return replace(incident, evidence=_union(incident.evidence, (why,) if why and not known else ()))
+                added = (why,) if why and not known else ()
+                return replace(incident, evidence=_union(incident.evidence, added)[:EVIDENCE])
 
     def _of_lost(self, incident: Incident, director: str) -> Incident:
         answer = self._situation.answers[director].answer
@@ -574,5 +575,4 @@ def _minor(incident: Incident) -> bool:
 
 
 def _union(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:
-    """Both, each once, the earlier first: no more than anybody would read."""
-    return tuple(dict.fromkeys((*old, *new)))[:MOST_TOLD]
+    return tuple(dict.fromkeys((*old, *new)))
