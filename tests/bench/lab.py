@@ -21,11 +21,12 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from bot.domain.selftest import Apart, Exchange, Trace, apart
+from bot.local.lab.errors import LabError
 from bot.local.lab.lab import Lab
 from bot.local.slack import Change
 from bot.lvs.rendering import NOTIFY_FIFO
 from bot.settings import load_fleet
-from tests.bench.processes import ROOT
+from tests.bench.processes import ROOT, CannotMeasure
 from tests.bench.results import Result, Size, at, p50
 from tests.lab.work import CHANNEL, at_work
 
@@ -96,7 +97,10 @@ async def writing(lab: Lab, host: str) -> AsyncIterator[Scribe]:
 async def measure(folder: Path, size: Size) -> list[Result]:
     """In a lab of its own, taken down afterwards."""
     lab = Lab(f"bench-{os.getpid()}", fleet=load_fleet(FLEET))
-    await asyncio.to_thread(lab.up)
+    try:
+        await asyncio.to_thread(lab.up)
+    except LabError as error:
+        raise CannotMeasure(f"the lab: {error}") from error
     try:
         return await measure_in(lab.places.name, folder, min(size.rounds, ROUNDS))
     finally:
