@@ -209,7 +209,7 @@ class SelfCare:
             clock,
             errands,
             channels=settings.slack.channels,
-            ask_slack=parts.messenger.find,
+            ask_slack=self._ask_slack,
             hint=self._hint,
             deadline_s=settings.selftest.deadline_s,
         )
@@ -259,6 +259,11 @@ class SelfCare:
             patience_s=3 * (settings.intervals.roll_call_s + settings.ssh.patience_s),
             answering=any(answer.answer.answered for answer in answers),
         )
+
+    async def _ask_slack(self, channel: str) -> None:
+        """Look for a message of the last minute: that takes the token, the network and the bot's being in *channel*."""
+        since = self._parts.clock.now() - timedelta(minutes=1)
+        await self._parts.messenger.find(channel, ("selftest",), since=since)
 
     def _hint(self, director: str) -> str:
         heard = self._heartbeats.heard.get(director)

@@ -150,8 +150,11 @@ class Run:
 
 
 class SelfTester:
-    """Sees tests through. *ask_slack* asks Slack something about a channel and posts nothing (see Messenger.find);
-    *hint* says what else is known of a director's agent."""
+    """Sees tests through.
+
+    *ask_slack* asks Slack something about a channel and posts nothing; it raises MessengerUnavailable, MessageRefused.
+    *hint* says what else is known of a director's agent.
+    """
 
     def __init__(
         self,
@@ -161,7 +164,7 @@ class SelfTester:
         errands: Errands,
         *,
         channels: Mapping[str, str],
-        ask_slack: Callable[[str, str], Awaitable[object]],
+        ask_slack: Callable[[str], Awaitable[object]],
         hint: Callable[[str], str] = lambda _director: "",
         deadline_s: float = DEADLINE_S,
     ) -> None:
@@ -300,7 +303,7 @@ class SelfTester:
         asked_at = self._clock.now()
         try:
             async with asyncio.timeout(self._deadline_s):
-                await self._ask_slack(channel, f"{KEY}{event.test}")
+                await self._ask_slack(channel)
         except TimeoutError:
             return Ending(stage=Stage.ASKED, problem=f"Slack did not answer within {self._deadline_s:g} s")
         except (MessengerUnavailable, MessageRefused) as error:
