@@ -35,6 +35,7 @@ from bot.flows.ports import (
     MessageRefused,
     MessengerUnavailable,
     OutcomeUnknown,
+    RateLimited,
     RemoteShell,
     ShellError,
 )
@@ -306,6 +307,8 @@ class SelfTester:
                 await self._ask_slack(channel)
         except TimeoutError:
             return Ending(stage=Stage.ASKED, problem=f"Slack did not answer within {self._deadline_s:g} s")
+        except RateLimited:
+            log.info("slack asks for patience, and so it answers", channel=channel)
         except (MessengerUnavailable, MessageRefused) as error:
             return Ending(stage=Stage.ASKED, problem=f"Slack would not take a message in {channel}: {error}")
         return Ending(stage=Stage.ASKED, from_at=asked_at, to_at=self._clock.now())

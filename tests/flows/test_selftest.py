@@ -28,7 +28,7 @@ from bot.domain.selftest import SLACK, Stage
 from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
 from bot.flows.errands import Errands
-from bot.flows.ports import Entry, MessageRefused, MessengerUnavailable, Unreachable
+from bot.flows.ports import Entry, MessageRefused, MessengerUnavailable, RateLimited, Unreachable
 from bot.flows.projecting import projection
 from bot.flows.selftest import SelfTester, UnderWay, begin, name_of
 from bot.flows.selftest_requests import Begun, SelfTestRequests
@@ -308,6 +308,14 @@ async def test_the_clocks_own_test_fails_where_slack_would_take_no_message(error
         await desk.tester.round(SITE)
         [test] = desk.chronicle.world.selftests.by_id
         assert dict((await desk.end(test)).failed) == {SLACK: f"Slack would not take a message in {CHANNEL}: {error}"}
+
+
+async def test_a_slack_that_asks_for_patience_is_there() -> None:
+    async with sitting() as desk:
+        desk.slack_error = RateLimited("conversations.history", 30)
+        await desk.tester.round(SITE)
+        [test] = desk.chronicle.world.selftests.by_id
+        assert (await desk.end(test)).failed == ()
 
 
 async def test_the_clocks_own_test_leaves_out_what_an_incident_tells_and_a_muted_cluster() -> None:
