@@ -97,3 +97,16 @@ async def test_a_closer_look_follows_and_keeps_nobody_waiting() -> None:
         closer = [a for e in events if isinstance(e, RollCallTaken) for a in e.answers if a.boot is not None]
         assert sorted(a.director for a in closer) == ["sv1", "sv2"]
         assert all(a.processes and a.weights for a in closer)
+
+
+async def test_when_the_last_answers_came_is_known_also_where_there_is_nothing_new_to_record() -> None:
+    async with Slow.at_work() as slow:
+        assert slow.caller.taken_at is None
+        slow.gate.set()
+        await slow.taken(1)
+        first = slow.caller.taken_at
+        assert first is not None
+        slow.caller.ask("a test")
+        async with asyncio.timeout(30):
+            while slow.caller.taken_at == first:
+                await asyncio.sleep(0.01)
