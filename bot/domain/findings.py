@@ -15,7 +15,7 @@ from bot.domain.events import KeepalivedProcess, ProcessRole, Recorded, RollCall
 from bot.domain.fleet import Cluster, Director, Forwarding, HealthCheck, VirtualService, VrrpInstance
 from bot.domain.observed import UnitActive
 from bot.domain.operations import Operations
-from bot.domain.situation import Answer, Situation, filled, fold
+from bot.domain.situation import Answer, Situation, filled, fold, holding
 from bot.domain.troubles import Matter, Trouble
 
 
@@ -84,7 +84,7 @@ def _confirmed(trouble: Trouble, since: datetime | None, event: RollCallTaken, a
 def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situation) -> bool:
     """Whether what *trouble* is about has just been looked at."""
     if trouble.matter is Matter.VACANCY:
-        return all(d in looked_at or state.unreachable(d) for d in state.answers)
+        return bool(looked_at)
     director = trouble.of if trouble.matter in (Matter.WEIGHT, Matter.DIFFERENCE) else trouble.subject
     answer = looked_at.get(director)
     if answer is None:
@@ -336,14 +336,11 @@ def untold_servers(state: Situation, cluster: Cluster, director: str) -> Iterato
 
 
 def _vacancy(state: Situation, event: RollCallTaken, instance: VrrpInstance) -> Iterator[Finding]:
+    holders, unheard = holding(state, instance, event.asked_at)
     members = [d for d, _ in instance.priorities]
-    asked = [state.answers.get(d) for d in members]
-    if any(a is None or (event.answer(d) is None and a.answer.answered) for d, a in zip(members, asked, strict=True)):
-        return  # somebody who may hold it has not been asked this time
-    answered = [a.answer for a in asked if a is not None and a.answer.answered]
-    if not answered or any(str(v.ip) in a.holds for a in answered for v in instance.virtual_addresses):
-        return
     silent = [d for d in members if state.answered(d) is None]
+    if holders or unheard or len(silent) == len(members):
+        return  # somebody holds it, or somebody who may hold it has not been heard, or there is nobody to ask
     who = f"none of the directors that answer; {' and '.join(silent)} did not answer" if silent else "no director"
     why = f"the address of {instance.name} is held by {who}"
     yield Finding(trouble=Trouble(matter=Matter.VACANCY, subject=instance.name), why=why)

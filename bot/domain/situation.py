@@ -102,8 +102,9 @@ class Situation:
     ``removed``: (director, service, real server) -> since when keepalived there says it is down. ``quorumless``:
     (director, service) -> since when keepalived there says that the quorum is lost. ``contested``: instance -> since
     when roll calls in a row found its address on more than one director, ``split`` those where a second one did.
-    ``readdressed``: instance -> the director that gave its address up and took it again at once, and when. ``gaps``:
-    director -> what its agent lost. ``missed``: (director, instance) -> when it was MASTER, as it told too late.
+    ``holders``: instance -> who held it at the last look, as far as was known by then. ``readdressed``: instance -> the
+    director that gave its address up and took it again at once, and when. ``gaps``: director -> what its agent lost.
+    ``missed``: (director, instance) -> when it was MASTER, as it told too late.
 
     ``suspected`` is what the last look showed amiss and no second one has confirmed, with the time of the first;
     ``found`` what was confirmed, with the words for it.
@@ -117,6 +118,7 @@ class Situation:
     quorumless: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     contested: Mapping[str, datetime] = field(default_factory=dict)
     split: frozenset[str] = frozenset()
+    holders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     readdressed: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     certificates: Mapping[tuple[str, str | None], CertificateChanged] = field(default_factory=dict)
     senses: Mapping[Sense, SenseChanged] = field(default_factory=dict)
@@ -297,21 +299,9 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
         **state.answers,
         **{a.director: _answer(state.answers.get(a.director), a, event, at) for a in event.answers},
     }
-    masters = dict(state.masters)
-    contested, split = dict(state.contested), set(state.split)
+    held = replace(state, answers=answers)
     for instance in cluster.vrrp_instances:
-        if _overtaken(state, instance, event):
-            # A director spoke while the others were still being asked: what was found may be from before its word.
-            continue
-        holders = holders_of(instance, event)
-        if len(holders) == 1:
-            masters[instance.name] = holders[0]
-        if len(holders) > 1:
-            if contested.setdefault(instance.name, at) < event.asked_at:
-                split.add(instance.name)
-        elif not _partial(event, state, instance):
-            contested.pop(instance.name, None)
-            split.discard(instance.name)
+        held = _held(held, instance, event.asked_at, at)
     removed = {
         (director, service, server): since
         for (director, service, server), since in state.removed.items()
@@ -326,23 +316,53 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
     gaps = {d: why for d, why in state.gaps.items() if event.answer(d) is None}
     missed = {k: said for k, said in state.missed.items() if said.at > event.asked_at or event.answer(k[0]) is None}
     return replace(
-        state,
-        answers=answers,
-        masters=masters,
+        held,
         removed=removed,
         quorumless=quorumless,
-        contested=contested,
-        split=frozenset(split),
         readdressed=readdressed,
         gaps=gaps,
         missed=missed,
     )
 
 
-def _partial(event: RollCallTaken, state: Situation, instance: VrrpInstance) -> bool:
-    """Whether a director that held the contested address is not among those who answered."""
-    held = {d for d, a in state.answers.items() if any(str(v.ip) in a.answer.holds for v in instance.virtual_addresses)}
-    return any(event.answer(d) is None for d in held)
+FRESH = timedelta(seconds=8)
+"""Answers that were asked for within this of each other show one moment, as long as nobody spoke in between."""
+
+
+def holding(state: Situation, instance: VrrpInstance, asked_at: datetime) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who held an address of *instance* at *asked_at*, and who has not been heard of since: it may hold it, too.
+
+    An answer counts if it was asked for about then, and after the last word that anybody said of the instance.
+    """
+    words = [
+        claim.at
+        for (_, name), claim in state.claims.items()
+        if name == instance.name and not claim.observed and claim.at - claim.said_at <= LATE
+    ]
+    since = max([asked_at - FRESH, *words])
+    members = [director for director, _ in instance.priorities]
+    known = {d: state.answers[d] for d in members if d in state.answers and state.answers[d].asked_at >= since}
+    vips = {str(v.ip) for v in instance.virtual_addresses}
+    holders = tuple(sorted(d for d, a in known.items() if a.answer.answered and vips & set(a.answer.holds)))
+    return holders, tuple(d for d in members if d not in known)
+
+
+def _held(state: Situation, instance: VrrpInstance, asked_at: datetime, at: datetime) -> Situation:
+    """*state* with who holds *instance*, by the answers that are there: those of slow directors may be missing yet."""
+    holders, unheard = holding(state, instance, asked_at)
+    name = instance.name
+    masters, contested = dict(state.masters), dict(state.contested)
+    split = state.split
+    if len(holders) > 1:
+        since = contested.setdefault(name, at)
+        if all(state.answers[d].asked_at > since for d in holders):
+            split |= {name}
+    elif not unheard or name not in contested:
+        contested.pop(name, None)
+        split -= {name}
+    if len(holders) == 1 and masters.get(name) not in unheard:
+        masters[name] = holders[0]
+    return replace(state, masters=masters, contested=contested, split=split, holders={**state.holders, name: holders})
 
 
 def _answer(known: Answer | None, answer: RollCallAnswer, event: RollCallTaken, at: datetime) -> Answer:
@@ -366,19 +386,6 @@ def filled(known: Answer) -> RollCallAnswer | None:
         boot=last.boot or earlier.boot,
         clock_behind_s=last.clock_behind_s if last.clock_behind_s is not None else earlier.clock_behind_s,
     )
-
-
-def _overtaken(state: Situation, instance: VrrpInstance, event: RollCallTaken) -> bool:
-    """Whether a director claimed a state of *instance* after the roll call had been asked."""
-    return any(
-        name == instance.name and claim.at > event.asked_at and not claim.observed
-        for (_, name), claim in state.claims.items()
-    )
-
-
-def holders_of(instance: VrrpInstance, event: RollCallTaken) -> tuple[str, ...]:
-    """The directors on which an address of *instance* was found, by name."""
-    return tuple(sorted({h for vip in instance.virtual_addresses for h in event.holders(str(vip.ip))}))
 
 
 def _gone(answer: RollCallAnswer | None) -> bool:

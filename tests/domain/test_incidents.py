@@ -237,3 +237,26 @@ def test_a_story_that_was_seen_is_not_told_again_by_late_words_about_it() -> Non
     late(pen, 300, 100.7, "sv2", VrrpState.MASTER)
     pen.all_well(301)
     assert len(told(pen.lines)) == 1
+
+
+def test_the_answers_of_slow_directors_move_no_role_back_and_forth() -> None:
+    """Each answer is recorded when it comes: one holder at a time, and both hold it (measured: vrrp_blocked)."""
+    pen = Pen().all_well(0).says(100, "sv2", VrrpState.MASTER)
+    for second in (101, 103):
+        pen.roll_call(second, answer("sv2", holds=True)).roll_call(second + 0.2, answer("sv1", holds=True))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.holders, incident.returned_at) == (Kind.SPLIT_BRAIN, ("sv1", "sv2"), None)
+    pen.says(110, "sv2", VrrpState.BACKUP).roll_call(111, answer("sv2")).roll_call(111.2, answer("sv1", holds=True))
+    pen.all_well(112)
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.open) == (Kind.SPLIT_BRAIN, False)
+
+
+def test_an_answer_from_before_the_last_word_is_no_second_holder() -> None:
+    """A director that stood still held the address when it last answered: that is no split brain."""
+    pen = Pen().all_well(0).all_well(99).says(103, "sv2", VrrpState.MASTER)
+    for second in (104, 105, 106):
+        pen.roll_call(second, answer("sv2", holds=True))
+    pen.roll_call(112, answer("sv1", error="no answer within 9 s"))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.cause) == (Kind.FAILOVER, Cause.DIED)

@@ -11,7 +11,7 @@ from bot.domain.fleet import Cluster, Forwarding, VirtualService, VrrpInstance
 from bot.domain.incidents.story import Cause, Incident
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import Answer, Said, Situation, holders_of
+from bot.domain.situation import Answer, Said, Situation
 from bot.domain.troubles import Matter, Trouble
 
 BEHIND = 3.0
@@ -164,22 +164,3 @@ def _why_service(service: VirtualService, master: str, situation: Situation) -> 
         yield f"every real server of {service.name} has weight 0 on {master}"
     elif all(situation.healthy(service.name, m.real_server) is False for m in service.members):
         yield f"no real server of {service.name} answers the probes"
-
-
-def holders_in(instance: VrrpInstance, situation: Situation) -> tuple[str, ...]:
-    """The directors whose last answer shows an address of *instance*."""
-    vips = {str(v.ip) for v in instance.virtual_addresses}
-    return tuple(sorted(d for d, a in situation.answers.items() if a.answer.answered and vips & set(a.answer.holds)))
-
-
-__all__ = [
-    "announced",
-    "cause_of",
-    "fresh",
-    "holders_in",
-    "holders_of",
-    "last_word",
-    "not_counting",
-    "why_unreachable",
-    "word_cause",
-]

@@ -29,7 +29,7 @@ from bot.domain.events import (
     VrrpStateChanged,
 )
 from bot.domain.fleet import Cluster, VrrpInstance
-from bot.domain.incidents.causes import cause_of, fresh, holders_of, why_unreachable, word_cause
+from bot.domain.incidents.causes import cause_of, fresh, why_unreachable, word_cause
 from bot.domain.incidents.kinds import BURST, ROLL_CALL_HOLD, hold_of, named, primary
 from bot.domain.incidents.links import links
 from bot.domain.incidents.notes import well_again, words_for
@@ -306,7 +306,7 @@ class _Work:
 
     def _examine(self, incident: Incident, instance: VrrpInstance, event: RollCallTaken) -> Incident:
         """*incident* with who holds the address, why it moved and why it does not answer, as found now."""
-        holders = holders_of(instance, event)
+        holders = self._situation.holders.get(instance.name, ())
         # Asked before the move, a director's answer would be from before it.
         in_time = incident.moved_at is None or event.asked_at >= incident.moved_at or incident.moved_at == self._at
         if Matter.CONTEST in {t.matter for t in incident.troubles} and len(holders) > 1:
