@@ -1,6 +1,7 @@
 """A steady load of new connections through the VIP, from inside ``ops``: one line of JSON a request, until SIGTERM.
 
-Run as ``python -m tests.lab.load ADDRESS RATE SECONDS``: RATE requests a second, SECONDS at the most.
+Run as ``python -m tests.lab.load ADDRESS RATE SECONDS [PATIENCE]``: RATE requests a second, SECONDS at the most; one
+that takes longer than PATIENCE seconds (10) has failed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ PATIENCE = 10.0
 REQUEST = b"GET / HTTP/1.0\r\nHost: www.site.test\r\n\r\n"
 
 
-async def ask(address: str) -> dict[str, object]:
+async def ask(address: str, patience: float) -> dict[str, object]:
     """One request on a connection of its own: when it began, who answered, or what went wrong."""
     began = time.time()
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             reader, writer = await asyncio.open_connection(address, 80)
             writer.write(REQUEST)
             answer = await reader.read()
@@ -32,7 +33,7 @@ async def ask(address: str) -> dict[str, object]:
     return {"at": began, "server": body.decode().strip(), "error": None}
 
 
-async def main(address: str, rate: float, seconds: float) -> None:
+async def main(address: str, rate: float, seconds: float, patience: float = PATIENCE) -> None:
     """Ask until told to stop; every request that was begun is waited for and told."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -40,7 +41,7 @@ async def main(address: str, rate: float, seconds: float) -> None:
     asked: set[asyncio.Task[None]] = set()
 
     async def tell() -> None:
-        print(json.dumps(await ask(address)), flush=True)
+        print(json.dumps(await ask(address, patience)), flush=True)
 
     while not stop.is_set() and time.monotonic() < end:
         task = asyncio.create_task(tell())
@@ -51,4 +52,4 @@ async def main(address: str, rate: float, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], *map(float, sys.argv[2:])))

@@ -237,9 +237,12 @@ async def at_work(
 
 
 @asynccontextmanager
-async def loaded(work: Work, address: str, *, rate: float = 20.0) -> AsyncIterator[list[dict[str, Any]]]:
+async def loaded(
+    work: Work, address: str, *, rate: float = 20.0, patience: float = 10.0
+) -> AsyncIterator[list[dict[str, Any]]]:
     """A steady load on *address* for as long as the block lasts; afterwards every request is in the list."""
-    argv = work.lab.ops_argv([sys.executable, "-m", "tests.lab.load", address, f"{rate:g}", "180"])
+    arguments = (address, f"{rate:g}", "180", f"{patience:g}")
+    argv = work.lab.ops_argv([sys.executable, "-m", "tests.lab.load", *arguments])
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
     requests: list[dict[str, Any]] = []
     assert process.stdout is not None

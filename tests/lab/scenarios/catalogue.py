@@ -47,9 +47,10 @@ from tests.lab.scenarios.timeline import Scenario, Story, at, between, shows, si
 RED, AMBER, GREEN = ":red_circle:", ":large_yellow_circle:", ":large_green_circle:"
 
 
-def returned(*shows: str) -> Story:
+def returned(*shows: str, outage: bool = False) -> Story:
     """A failover that ended with sv1 as MASTER again."""
-    return Story(kind=Kind.FAILOVER, subject="VI_1", text=f"{GREEN} VI_1: sv1 is MASTER again", shows=shows)
+    text = f"{GREEN} VI_1: sv1 is MASTER again"
+    return Story(kind=Kind.FAILOVER, subject="VI_1", text=text, shows=shows, outage=outage)
 
 
 def moved(why: str) -> str:
@@ -102,7 +103,7 @@ GUEST_KILLED = Scenario(
         between(0, 40, shows("web1 went with it: inside sv1")),
         at(15, boot_guest("sv1")),
     ),
-    stories=(returned(moved(DIED), "web1 went with it: inside sv1", "VIP unreachable for"),),
+    stories=(returned(moved(DIED), "web1 went with it: inside sv1", outage=True),),
     within=90,
 )
 
@@ -157,7 +158,7 @@ LINK_DOWN = Scenario(
         between(0, 30, shows(failed_over(DIED))),
         at(20, plug_in("sv1")),
     ),
-    stories=(returned(moved(CUT_OFF)),),
+    stories=(returned(moved(CUT_OFF), outage=True),),
 )
 
 FAULT = "unplanned: sv1 reported FAULT"
@@ -199,7 +200,11 @@ TABLE_CLEARED = Scenario(
         between(0, 20, shows("The IPVS table on sv1")),
         at(14, restart_keepalived("sv1")),
     ),
-    stories=(Story(kind=Kind.TABLE_REMOVED, subject="sv1", text=f"{GREEN} The IPVS table on sv1 is complete again"),),
+    stories=(
+        Story(
+            kind=Kind.TABLE_REMOVED, subject="sv1", text=f"{GREEN} The IPVS table on sv1 is complete again", outage=True
+        ),
+    ),
 )
 
 VRRP_CHILD_KILLED = Scenario(
@@ -210,7 +215,7 @@ VRRP_CHILD_KILLED = Scenario(
         at(2, bot_dies()),
         at(6, bot_lives()),
     ),
-    stories=(returned(moved("unplanned: keepalived's VRRP process died on sv1 and was started again")),),
+    stories=(returned(moved("unplanned: keepalived's VRRP process died on sv1 and was started again"), outage=True),),
 )
 
 VRRP_CHILD_FROZEN = Scenario(
@@ -310,7 +315,8 @@ ALL_DOWN = Scenario(
             kind=Kind.SERVICE_DOWN,
             subject="dns-tcp",
             text=f"{GREEN} dns-tcp, dns-udp and http have healthy real servers again",
-            shows=("VIP unreachable for", "web1 and web2"),
+            shows=("web1 and web2",),
+            outage=True,
         ),
     ),
 )
@@ -415,7 +421,7 @@ BOTH_LOST = Scenario(
             kind=Kind.DIRECTORS_LOST,
             subject="site",
             text=f"{GREEN} site: the directors answer again",
-            shows=("VIP unreachable for",),
+            outage=True,
         ),
     ),
     within=120,

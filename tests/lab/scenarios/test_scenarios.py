@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +15,12 @@ from bot.domain.incidents import Incident
 from bot.flows.chronicle import World, fold
 from bot.local.lab.lab import Lab
 from bot.settings import load_fleet
+from tests.lab.client import VIP
 from tests.lab.conftest import FLEET
 from tests.lab.scenarios.catalogue import EVERY
 from tests.lab.scenarios.stage import staged
 from tests.lab.scenarios.timeline import Scenario, Story, play
-from tests.lab.work import CHANNEL, Work, words_of
+from tests.lab.work import CHANNEL, Work, loaded, words_of
 
 CALM_S = 2.0  # that nothing else is told has to stay so for a while
 
@@ -60,8 +65,55 @@ async def until_told(work: Work, scenario: Scenario) -> None:
     assert not await differences(work, scenario.stories)
 
 
+PATIENCE_S = 0.9  # as the bot's own probes have it
+RATE = 5.0
+
+
+def seconds(value: str, unit: str) -> float:
+    """*value* in seconds."""
+    return float(value) / (1000 if unit == "ms" else 1)
+
+
+def outage_told(shown: str) -> tuple[float, float]:
+    """The least and the most that the outage lasted, in seconds, as a message says it."""
+    found = re.search(r"unreachable for ([\d.]+) (ms|s) ± ([\d.]+) (ms|s)", shown)
+    assert found, f"no outage is told in {shown!r}"
+    value, off = seconds(found[1], found[2]), seconds(found[3], found[4])
+    return value - off, value + off
+
+
+def outage_seen(requests: list[dict[str, Any]]) -> tuple[float, float]:
+    """The least and the most that the longest outage lasted, in seconds, as a client's requests bound it."""
+    requests = sorted(requests, key=lambda request: request["at"])
+    bounds = [(0.0, 0.0)]
+    for answered, run in itertools.groupby(requests, key=lambda request: request["error"] is None):
+        if not answered:
+            failed = [request["at"] for request in run]
+            before = max((r["at"] for r in requests if r["at"] < failed[0]), default=failed[0])
+            after = min((r["at"] for r in requests if r["at"] > failed[-1]), default=failed[-1])
+            bounds.append((failed[-1] - failed[0], after - before))
+    return max(bounds)
+
+
+def check_outage(work: Work, scenario: Scenario, requests: list[dict[str, Any]]) -> None:
+    """What was told of the outage has to be what a client saw, as exactly as the two can know."""
+    for story in scenario.stories or ():
+        if story.outage:
+            shown = next(w for m in work.slack.messages(CHANNEL) if story.reads((w := words_of(m)).partition("\n")[0]))
+            (least, most), (at_least, at_most) = outage_told(shown), outage_seen(requests)
+            off = PATIENCE_S + 2 / RATE  # where real servers alternate, two clients may meet the dead one in turn
+            assert least <= at_most + off, (shown, at_least, at_most)
+            assert most >= at_least - off, (shown, at_least, at_most)
+
+
 @pytest.mark.parametrize("scenario", [s for s in EVERY if s.stories is not None], ids=lambda scenario: scenario.name)
 async def test_it_is_told_as_exactly_its_stories(site: Lab, tmp_path: Path, scenario: Scenario) -> None:
     async with staged(site, tmp_path, both=scenario.both) as stage:
-        await play(scenario, stage)
-        await asyncio.gather(*(until_told(work, scenario) for work in stage.bots))
+        async with AsyncExitStack() as stack:
+            requests: list[dict[str, Any]] = []
+            if scenario.measured:
+                client = loaded(stage.calm, VIP, rate=RATE, patience=PATIENCE_S)
+                requests = await stack.enter_async_context(client)
+            await play(scenario, stage)
+            await asyncio.gather(*(until_told(work, scenario) for work in stage.bots))
+        check_outage(stage.calm, scenario, requests)

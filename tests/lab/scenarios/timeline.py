@@ -43,7 +43,7 @@ class Story:
     """An incident as it has to stand at the end.
 
     ``text`` is the message's notification, word for word; … stands for a figure that was measured. ``shows`` is what
-    else the message has to show.
+    else the message has to show. ``outage``: it tells how long the VIP was unreachable, and a client has seen the same.
     """
 
     kind: Kind
@@ -51,6 +51,7 @@ class Story:
     text: str
     shows: tuple[str, ...] = ()
     open: bool = False
+    outage: bool = False
 
     def reads(self, text: str) -> bool:
         """Whether *text* is what is to be said."""
@@ -69,6 +70,11 @@ class Scenario:
     timeline: tuple[At | Between, ...]
     stories: tuple[Story, ...] | None = None
     within: float = 60.0
+
+    @property
+    def measured(self) -> bool:
+        """Whether a client has to see for itself how long the VIP is unreachable."""
+        return any(story.outage for story in self.stories or ())
 
     @property
     def both(self) -> bool:
