@@ -40,7 +40,7 @@ def shell(text: str, host: str, script: str) -> Act:
 # --- keepalived -----------------------------------------------------------------------------------------------------
 
 # The VRRP process is the one with the raw sockets; the health checker is the parent's other child.
-VRRP = """vrrp=$(ss -Hwp | sed -n 's/.*"keepalived",pid=\\([0-9]*\\).*/\\1/p' | head -1)"""
+VRRP = """vrrp=$(ss -Hwp | sed -n 's/.*"keepalived[^"]*",pid=\\([0-9]*\\).*/\\1/p' | head -1)"""
 CHECKER = f"""{VRRP}; checker=$(pgrep -P "$(cat /run/keepalived.pid)" | grep -vx "$vrrp")"""
 
 

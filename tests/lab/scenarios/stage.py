@@ -19,7 +19,12 @@ ROLL_CALL = "10s"  # what nothing speaks of has to be found within a scenario's 
 
 def settings(port: int) -> dict[str, dict[str, object]]:
     """What is different in the bot.yaml of the bot that listens on *port*."""
-    return {"listen": {"port": port}, "intervals": {"roll_call": ROLL_CALL}}
+    return {
+        "listen": {"port": port},
+        "intervals": {"roll_call": ROLL_CALL},
+        # The scheduled self-test has its own tests: here it would cost emulated directors seconds in the middle.
+        "selftest": {"every": 0},
+    }
 
 
 @dataclass(kw_only=True)
