@@ -17,6 +17,7 @@ NOT_YET = frozenset(
         "checker_frozen",
         "frozen",
         "guest_killed",
+        "interface_down",
         "link_down",
         "paused",
         "table_cleared",
