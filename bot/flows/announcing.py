@@ -208,6 +208,7 @@ class Announcer:
         self._able_since = self._started
         self._gap_since: datetime | None = None
         self._overtaken = False
+        self._owed: set[str] = set()
         self.away_since: datetime | None = None
         chronicle.listen(self._heard)
 
@@ -217,7 +218,12 @@ class Announcer:
         return self.away_since is None
 
     def unsaid_since(self, key: str, channel: str) -> datetime | None:
-        """Since when nothing could be said of *key* in *channel*: Slack is away, will not take it, or asks to wait."""
+        """Since when what is due of *key* cannot be said in *channel*: Slack is away, refuses it, or asks to wait.
+
+        None where it can be said, and where Slack shows it as it is.
+        """
+        if key not in self._owed:
+            return None
         refusal = self._refused.get(key)
         known = (self.away_since, self._limits.since(channel), refusal.since if refusal else None)
         return min((at for at in known if at is not None), default=None)
@@ -250,7 +256,9 @@ class Announcer:
     async def _agree(self) -> float:
         """Say what is to be said; the seconds until it is worth looking again."""
         self._overtaken = False
-        due = [a for a in self._projection(self._chronicle.world, self._clock.now()) if self._differs(a)]
+        owed = [a for a in self._projection(self._chronicle.world, self._clock.now()) if self._is_owed(a)]
+        self._owed = {a.key for a in owed}
+        due = [a for a in owed if self._may_be_tried(a)]
         if not due and not self.reachable:
             return await self._greet()
         waits = [self._again_s]
@@ -286,25 +294,29 @@ class Announcer:
             return {(task.channel, task.act)}
         return {(task.channel, act) for act in Act}
 
-    def _differs(self, announcement: Announcement) -> bool:
-        digest, parent = announcement.digest, announcement.thread_of
+    def _is_owed(self, announcement: Announcement) -> bool:
+        """Whether Slack does not show *announcement* as it is."""
         known = self._chronicle.world.posted.get(announcement.key)
-        if known and known.digest == digest and announcement.key not in self._passing:
+        if known and known.digest == announcement.digest and announcement.key not in self._passing:
             return False  # As with nearly everything at nearly every look: so it is asked first.
-        if parent is not None and parent not in self._chronicle.world.posted:
-            return False  # A reply can wait for what it answers to.
-        refusal = self._refused.get(announcement.key)
-        if refusal and refusal.digest == digest and self._clock.monotonic() < refusal.until:
-            return False
-        if self._passing.get(announcement.key) == digest:
+        if self._passing.get(announcement.key) == announcement.digest:
             return False
         posted = self._posted(announcement)
         if posted and announcement.key not in self._passing:
-            return not posted.summed_up and posted.digest != digest
-        return not announcement.settles or self._has_been_able_for(announcement.settles)
+            return not posted.summed_up and posted.digest != announcement.digest
+        return True
 
-    def _has_been_able_for(self, span: timedelta) -> bool:
-        return self.reachable and self._clock.now() - self._able_since >= span
+    def _may_be_tried(self, announcement: Announcement) -> bool:
+        """Whether it is time to say *announcement*, which is owed."""
+        parent = announcement.thread_of
+        if parent is not None and parent not in self._chronicle.world.posted:
+            return False  # A reply can wait for what it answers to.
+        refusal = self._refused.get(announcement.key)
+        if refusal and refusal.digest == announcement.digest and self._clock.monotonic() < refusal.until:
+            return False
+        if announcement.settles and not self._posted(announcement):
+            return self.reachable and self._clock.now() - self._able_since >= announcement.settles
+        return True
 
     def _posted(self, announcement: Announcement) -> Posted | None:
         """Where *announcement* stands by the journal. One that was summed up and has begun again stands nowhere."""

@@ -27,7 +27,7 @@ class Silence(Protocol):
     """Who knows since when something cannot be said in Slack (the announcer)."""
 
     def unsaid_since(self, key: str, channel: str) -> datetime | None:
-        """Since when nothing could be said of *key* in *channel*; None where it can."""
+        """Since when what is due of *key* cannot be said in *channel*; None where it can, or is said."""
         ...
 
 
@@ -127,11 +127,15 @@ class Fallback:
         return (key, way) in self._chronicle.world.sent or (key, way) in self._unrecorded
 
     def _unsaid(self, incident: Incident, channel: str) -> datetime | None:
-        """Since when *incident*, which is open, cannot be told in Slack, if that is long enough ago."""
-        world, now, key = self._chronicle.world, self._clock.now(), key_of(incident)
-        if not incident.open or key in world.posted or not to_be_told(incident, world, now):
+        """Since when Slack cannot show *incident*, which is open, as it is, if that is long enough ago.
+
+        One that Slack shows already, unchanged, is known; one that has grown since, or is to be escalated, is not.
+        """
+        now, key = self._clock.now(), key_of(incident)
+        if not incident.open or not to_be_told(incident, self._chronicle.world, now):
             return None
-        since = self._silence.unsaid_since(key, channel)
+        known = (self._silence.unsaid_since(about, channel) for about in (key, f"{key}:escalation"))
+        since = min((at for at in known if at is not None), default=None)
         return since if since and (now - since).total_seconds() >= self._after_s else None
 
 

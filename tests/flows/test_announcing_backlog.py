@@ -16,7 +16,7 @@ from tests.views.slack import shown
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    async with a_desk() as made:
+    async with a_desk(speed=0) as made:
         yield made
 
 

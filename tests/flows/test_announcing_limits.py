@@ -29,12 +29,12 @@ async def desk() -> AsyncIterator[Desk]:
 async def test_sixty_incidents_at_five_messages_a_second_are_all_told_once_and_in_order() -> None:
     async with a_desk(speed=20) as desk, desk.live():
         desk.slack.faults.rate(5)
+        desk.slack.faults.rate_limited(5, retry_after=1, methods=POST)  # however slow this machine is
         opened = [desk.open(number) for number in range(1, 61)]
         await desk.settled()
         assert desk.texts() == [t for o in opened for t in desk.texts() if f"{o.subject} " in t]
         assert len(desk.texts()) == 60
-        refused = [c for c in desk.slack.calls if c.status == 429]
-        assert refused
+        assert len([c for c in desk.slack.calls if c.status == 429]) >= 5
 
 
 async def test_what_changes_thrice_while_it_waits_is_edited_once(desk: Desk) -> None:

@@ -10,10 +10,11 @@ from datetime import datetime
 
 import pytest
 
-from bot.domain.events import FallbackSent, MuteSet
+from bot.domain.events import FallbackSent, MuteSet, Sense
+from bot.domain.incidents import Kind, Matter, Trouble
 from bot.flows.falling_back import Fallback
 from bot.flows.ports import Entry, NotDelivered, Word
-from tests.flows.desk import ALICE, Desk, a_desk
+from tests.flows.desk import ALICE, DUTY, Desk, a_desk
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Letterbox:
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    async with a_desk() as made:
+    async with a_desk(speed=0) as made:
         yield made
 
 
@@ -128,7 +129,48 @@ async def test_what_begins_while_slack_has_been_away_for_long_is_sent_at_once(de
         assert way.heads() == [("incident:site:1", True), ("incident:site:2", True)]
 
 
-async def test_what_ended_before_that_or_stands_in_slack_already_is_not_sent(desk: Desk) -> None:
+async def test_what_grows_while_slack_is_away_is_sent_although_slack_shows_how_it_began(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.open(1)
+        await desk.settled()
+        desk.slack.faults.down()
+        desk.change(1, kind=Kind.DIRECTORS_LOST, subject="site")
+        await desk.away()
+        desk.clock.pass_by(70)
+        await until(lambda: way.got)
+        assert way.heads() == [("incident:site:1", True)]
+
+
+async def test_an_escalation_that_slack_does_not_take_is_sent(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(escalate_to=DUTY), falling_back(desk, way):
+        desk.open(1)
+        await desk.settled()
+        desk.slack.faults.down()
+        desk.change(1, escalated_at=desk.clock.now())
+        await desk.away()
+        desk.clock.pass_by(70)
+        await until(lambda: way.got)
+        assert way.heads() == [("incident:site:1", True)]
+
+
+async def test_that_slack_is_away_is_sent(desk: Desk) -> None:
+    way = Letterbox()
+    slack = frozenset({Trouble(matter=Matter.SENSE, subject=Sense.SLACK.value)})
+    async with desk.live(), falling_back(desk, way):
+        desk.open(1)
+        await desk.settled()
+        desk.slack.faults.down()
+        desk.end(1)
+        await desk.away()
+        desk.open(2, kind=Kind.BOT_BLIND, subject="Slack", seen=slack, troubles=slack)
+        desk.clock.pass_by(70)
+        await until(lambda: way.got)
+        assert way.heads() == [("incident:site:2", True)]
+
+
+async def test_what_ended_before_that_or_stands_in_slack_as_it_is_is_not_sent(desk: Desk) -> None:
     way = Letterbox()
     async with desk.live(), falling_back(desk, way):
         desk.open(1)
