@@ -186,7 +186,7 @@ def _table(state: Situation, cluster: Cluster, name: str, known: Answer, operati
         if answer.services is not None and service.name not in answer.services:
             continue
         yield from _members(state, cluster, name, service, weights)
-        yield from _kept(state, name, service, weights, known.at)
+        yield from _kept(state, name, service, weights, known.asked_at)
 
 
 def _weights(
@@ -245,7 +245,7 @@ def _kept(
         for m in service.members
         if weights.get((service.name, m.real_server), 0) > 0
         and state.healthy(service.name, m.real_server) is False
-        and at - state.health[service.name, m.real_server].since > bound
+        and at - _last_checked(state, name, service.name, m.real_server) > bound
     ]
     if kept:
         why = (
@@ -253,6 +253,12 @@ def _kept(
             f"have found down for more than {bound.total_seconds():.0f} s: its health checker may have stopped"
         )
         yield Finding(trouble=Trouble(matter=Matter.CHECKER, subject=name), why=why)
+
+
+def _last_checked(state: Situation, director: str, service: str, server: str) -> datetime:
+    """When the probes found *server* down, or keepalived there found it up after that: it looks at it, then."""
+    down = state.health[service, server].since
+    return max(down, state.restored.get((director, service, server), down))
 
 
 def slowest(check: HealthCheck, delay_loop: float) -> float:

@@ -99,7 +99,8 @@ class Situation:
 
     ``claims``: (director, instance) -> claim. ``answers``: director -> its last answer. ``masters``: instance -> the
     director believed to hold it (claimed or found). ``health``: (service, real server or None for the VIP).
-    ``removed``: (director, service, real server) -> since when keepalived there says it is down. ``quorumless``:
+    ``removed``: (director, service, real server) -> since when keepalived there says it is down; ``restored``: when it
+    last said that it is up. ``quorumless``:
     (director, service) -> since when keepalived there says that the quorum is lost. ``contested``: instance -> since
     when roll calls in a row found its address on more than one director, ``split`` those where a second one did.
     ``holders``: instance -> who held it at the last look, as far as was known by then. ``readdressed``: instance -> the
@@ -115,6 +116,7 @@ class Situation:
     masters: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[tuple[str, str | None], Health] = field(default_factory=dict)
     removed: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
+    restored: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
     quorumless: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     contested: Mapping[str, datetime] = field(default_factory=dict)
     split: frozenset[str] = frozenset()
@@ -410,12 +412,13 @@ def _checked(
         return state
     service, server = names
     key = (event.director, service, server)
-    removed = dict(state.removed)
+    removed, restored = dict(state.removed), dict(state.restored)
     if event.up:
         removed.pop(key, None)
+        restored[key] = at
     else:
         removed.setdefault(key, at)
-    return replace(state, removed=removed)
+    return replace(state, removed=removed, restored=restored)
 
 
 def _quorum(state: Situation, event: QuorumChanged, at: datetime, cluster: Cluster) -> Situation:

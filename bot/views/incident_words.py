@@ -194,7 +194,10 @@ def facts(incident: Incident) -> list[str]:
         found.append(f"VIP unreachable for {_outages(incident.outages)}")
     found += [f"{'' if incident.open else 'was: '}{reason}" for reason in incident.why]
     found += _evidence(incident)
-    if incident.also_down and incident.kind is not Kind.REAL_SERVER_DOWN:
+    if incident.kind is Kind.SERVICE_DOWN:
+        servers = _subjects(incident)
+        found.append(f"{servers} {'were' if not incident.open else _are(servers)} down")
+    elif incident.also_down and incident.kind is not Kind.REAL_SERVER_DOWN:
         found.append(f"{_few(incident.also_down)} went with it: {_inside(incident)}")
     return list(dict.fromkeys(found))
 

@@ -177,6 +177,14 @@ def test_a_dead_real_server_that_stays_in_the_table_tells_on_the_health_checker(
     assert "health checker may have stopped" in known(pen).found[Trouble(matter=Matter.CHECKER, subject="sv1")]
 
 
+def test_a_health_checker_that_has_just_put_the_real_server_back_works() -> None:
+    """It is quicker than the probes, which want to see a real server twice before they believe that it is back."""
+    pen = Pen().all_well(0).probe(10, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    pen.check(14, "sv1", "web1", up=False).check(58, "sv1", "web1", up=True)
+    looks(pen, 60, answer("sv1", holds=True), answer("sv2", weights=without("http", "web1")))
+    assert known(pen).found == {}
+
+
 def test_a_director_that_holds_the_address_without_having_said_so_missed_an_event() -> None:
     pen = Pen().says(0, "sv1", VrrpState.MASTER).says(0.1, "sv2", VrrpState.BACKUP).all_well(1)
     for at in (30, 31, 45):

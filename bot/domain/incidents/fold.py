@@ -453,6 +453,9 @@ class _Work:
     def _merged(self, first: Incident, other: Incident) -> Incident:
         """*first* with all that belonged to *other*, which turned out to be part of it."""
         told = first if first.old_master is not None else other
+        # What was said against a real server is not what is wrong now: that it went along is.
+        servers = tuple(sorted(t.subject for t in other.seen if t.matter is Matter.REAL_SERVER))
+        evidence = first.evidence if _minor(other) and not _minor(first) else _union(first.evidence, other.evidence)
         merged = replace(
             first,
             troubles=first.troubles | other.troubles,
@@ -467,9 +470,9 @@ class _Work:
             cause=told.cause,
             holders=first.holders or other.holders,
             lost=first.lost or other.lost,
-            also_down=_union(first.also_down, other.also_down),
+            also_down=_union(first.also_down, (*other.also_down, *servers)),
             services=_union(first.services, other.services),
-            evidence=_union(first.evidence, other.evidence),
+            evidence=evidence,
             why=_union(first.why, other.why),
             outages=tuple(dict.fromkeys((*first.outages, *other.outages))),
             timeline=tuple(sorted((*first.timeline, *other.timeline), key=lambda n: n.at))[-NOTES:],
