@@ -239,10 +239,15 @@ CHECKER_KILLED = Scenario(
         at(0, kill_checker("sv1")),
         at(2, bot_dies()),
         at(6, bot_lives()),
-        at(12, nothing()),
-        between(0, 1, silence()),
     ),
-    stories=(),
+    stories=(
+        Story(
+            kind=Kind.CHECKER_STOPPED,
+            subject="sv1",
+            text=f"{GREEN} keepalived's health checker on sv1 works again",
+            shows=("its health checker died and was started again",),
+        ),
+    ),
 )
 
 CHECKER_FROZEN = Scenario(
