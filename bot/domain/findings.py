@@ -32,6 +32,8 @@ class Finding:
 
 
 RUNNING = frozenset({UnitActive.ACTIVE, UnitActive.RELOADING, UnitActive.ACTIVATING})
+OF_KEEPALIVED = frozenset({Matter.PROCESS, Matter.CHECKER, Matter.TABLE, Matter.WEIGHT, Matter.DIFFERENCE})
+
 TOLD_BY_NOW = timedelta(seconds=12)
 """How long an event may take from keepalived to the journal before it counts as missed: an agent tries every 10 s."""
 
@@ -91,6 +93,8 @@ def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situ
         return False
     if not answer.answered:
         return True  # whatever was found there before, it is not there to be seen any more
+    if trouble.matter in OF_KEEPALIVED and answer.keepalived and answer.keepalived.active not in RUNNING:
+        return False  # it is not well again because keepalived does not run at all
     match trouble.matter:
         case Matter.PROCESS | Matter.CHECKER:
             return answer.processes is not None

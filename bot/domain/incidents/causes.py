@@ -23,6 +23,10 @@ FIRM = frozenset(
 )
 
 
+# What the next look may correct.
+DOUBTED = frozenset({Cause.UNKNOWN, Cause.AWAITED, Cause.DIED})
+
+
 def cause_of(
     incident: Incident, instance: VrrpInstance, situation: Situation, mutes: Mutes, waiting: tuple[str, ...] = ()
 ) -> Cause:
@@ -32,6 +36,8 @@ def cause_of(
         return incident.cause
     if announced(incident, mutes):
         return Cause.MAINTENANCE
+    if incident.cause in DOUBTED and last_word(incident, instance, situation) is VrrpState.FAULT:
+        return Cause.FAULT
     known = situation.answers.get(old)
     if known is None or not fresh(known, incident.moved_at):
         return Cause.AWAITED if old in waiting and incident.cause is Cause.UNKNOWN else incident.cause
@@ -40,7 +46,7 @@ def cause_of(
     if incident.cause in (Cause.DIED, Cause.STOPPED):
         # Whoever was gone or stopped and is found running now has come back: that is not why it was gone.
         return _came_back(incident, instance, situation, known) or incident.cause
-    if incident.returned_at is not None and incident.cause is not Cause.UNKNOWN:
+    if incident.returned_at is not None and incident.cause not in DOUBTED:
         return incident.cause
     return _by_its_answer(incident, instance, situation, known)
 
@@ -90,7 +96,7 @@ def _came_back(incident: Incident, instance: VrrpInstance, situation: Situation,
         return None
     if before.boot != now.boot:
         return Cause.REBOOTED if word is VrrpState.STOP or incident.cause is Cause.STOPPED else None
-    if incident.cause is not Cause.DIED or incident.lost != incident.old_master:
+    if incident.cause not in (Cause.DIED, Cause.AWAITED):
         return None
     behind = (now.clock_behind_s or 0.0) - (before.clock_behind_s or 0.0)
     return Cause.PAUSED if behind > BEHIND else Cause.CUT_OFF
@@ -116,7 +122,9 @@ def _by_its_answer(incident: Incident, instance: VrrpInstance, situation: Situat
         return Cause.RESTARTED
     if instance.priority(new) > instance.priority(old):
         return Cause.PREEMPTED
-    return incident.cause if incident.cause is not Cause.AWAITED else Cause.UNKNOWN
+    if incident.cause is Cause.AWAITED:
+        return _came_back(incident, instance, situation, known) or Cause.UNKNOWN
+    return incident.cause
 
 
 def why_unreachable(

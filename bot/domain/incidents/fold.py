@@ -376,7 +376,12 @@ class _Work:
         """The open incident *trouble* belongs to. Where it joins several they become one; where none, one opens."""
         own = links(trouble, self._situation, self._cluster)
         related = [
-            i for i in self._opens() if trouble in i.seen or own.meet(i.explains, i.needs) or self._burst(trouble, i)
+            i
+            for i in self._opens()
+            if trouble in i.seen
+            or own.meet(i.explains, i.needs)
+            or self._burst(trouble, i)
+            or self._went_along(trouble, i)
         ]
         if not related:
             return self._again(trouble) or self._opened(trouble)
@@ -398,6 +403,22 @@ class _Work:
             and not incident.changes
             and self._at - incident.opened_at <= BURST
         )
+
+    def _went_along(self, trouble: Trouble, incident: Incident) -> bool:
+        """Whether *trouble* is of a director that lost its role and has not been heard since: it shares that cause."""
+        old, moved_at = incident.old_master, incident.moved_at
+        if old is None or moved_at is None or incident.returned_at is not None:
+            return False
+        match trouble.matter:
+            case Matter.AGENT | Matter.BLIND:
+                director: str | None = trouble.subject
+            case Matter.REAL_SERVER:
+                director = self._cluster.real_server(trouble.subject).host
+            case _:
+                return False
+        known = self._situation.answers.get(old)
+        heard = known is not None and known.answer.answered and fresh(known, moved_at)
+        return director == old and not heard
 
     def _again(self, trouble: Trouble) -> Incident | None:
         """The incident that was called by *trouble* and is over since a moment ago: it goes on."""
