@@ -52,8 +52,11 @@ def cause_of(
 
 
 def fresh(known: Answer, moved_at: datetime) -> bool:
-    """Whether *known* was asked for after the move, or is what showed it: an older one would be from before it."""
-    return known.asked_at >= moved_at or known.at == moved_at
+    """Whether *known* is from after the move, or is what showed it.
+
+    What a director shows may be from any time since it was asked; that it is silent lasts until it is given up.
+    """
+    return known.asked_at >= moved_at or known.at == moved_at or (not known.answer.answered and known.at > moved_at)
 
 
 def announced(incident: Incident, mutes: Mutes) -> bool:
