@@ -95,6 +95,7 @@ class Parts:
         self.journal = journal
         self.chronicle = Chronicle(journal, settings.fleet)
         self.snapshots = Snapshots(self.chronicle, journal)
+        journal.foretell(self.chronicle.foresee)
         self.shell = FabricShell(
             SshLogin(
                 known_hosts=settings.ssh.known_hosts,

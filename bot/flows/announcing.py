@@ -211,6 +211,7 @@ class Announcer:
         self._owed: set[str] = set()
         self.away_since: datetime | None = None
         chronicle.listen(self._heard)
+        chronicle.rehearse(self._draw_up)
 
     @property
     def reachable(self) -> bool:
@@ -238,6 +239,11 @@ class Announcer:
         if not isinstance(recorded.event, MessagePosted | FallbackSent):
             self._overtaken = True
         self._wanted.set()
+
+    def _draw_up(self, world: World) -> None:
+        # The projection remembers what it has drawn up: it only has to be sent once the event is on the disk.
+        for _ in self._projection(world, self._clock.now()):
+            pass
 
     async def run(self) -> None:
         """Keep Slack in agreement until cancelled. Time alone makes some things due: look twice a second at least."""

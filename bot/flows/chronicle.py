@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -98,6 +98,11 @@ class World:
             sent=dict(self.sent),
         )
 
+    def become(self, other: World) -> None:
+        """Take over everything from *other*, which nobody may use any more."""
+        for part in fields(self):
+            setattr(self, part.name, getattr(other, part.name))
+
 
 class Chronicle:
     """The journal together with what it adds up to. Everything that the bot learns or does goes through here."""
@@ -107,8 +112,24 @@ class Chronicle:
         self.fleet = fleet
         self.world = World.of(fleet)
         self._listeners: list[Listener] = []
+        self._rehearsals: list[Callable[[World], None]] = []
+        self._ahead: tuple[Recorded, World] | None = None
         self._progress_s = progress_s
         self._catching_up = asyncio.Lock()
+
+    def rehearse(self, rehearsal: Callable[[World], None]) -> None:
+        """Call *rehearsal* with the world as it will be if the disk takes an event. It may prepare, and tell nobody."""
+        self._rehearsals.append(rehearsal)
+
+    def foresee(self, recorded: Recorded) -> None:
+        """Work out what *recorded* comes to while the disk is still busy with it: an alert need not wait for both."""
+        if recorded.sequence != self.world.sequence + 1 or self._catching_up.locked():
+            return
+        ahead = self.world.copy()
+        fold(ahead, recorded, self.fleet)
+        self._ahead = (recorded, ahead)
+        for rehearsal in self._rehearsals:
+            rehearsal(ahead)
 
     def listen(self, listener: Listener) -> None:
         """Call *listener* with every event that is recorded from now on, in order. It must not block."""
@@ -146,7 +167,11 @@ class Chronicle:
     def _apply(self, recorded: Recorded) -> None:
         if recorded.sequence <= self.world.sequence:
             return
-        fold(self.world, recorded, self.fleet)
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] is recorded and recorded.sequence == self.world.sequence + 1:
+            self.world.become(ahead[1])
+        else:
+            fold(self.world, recorded, self.fleet)
         for listener in self._listeners:
             listener(recorded)
 

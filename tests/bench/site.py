@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,15 @@ def start_sshds(folder: Path, count: int, key: Path) -> tuple[Sshd, ...]:
     return tuple(Sshd(folder / f"sshd{n}", address=f"127.0.0.{10 + n}", key=key) for n in range(count))
 
 
-def play_director(sshd: Sshd, *, slow_s: float = 0.0) -> None:
-    """Put commands on the PATH of *sshd* that print what the tools printed on a real director, after *slow_s*."""
-    for program, capture in PRINTS.items():
+def play_director(sshd: Sshd, *, slow_s: float = 0.0, prints: Mapping[str, str] | None = None) -> None:
+    """Put commands on the PATH of *sshd* that print what the tools printed on a real director, after *slow_s*.
+
+    *prints* has other texts than those, and other programs.
+    """
+    texts = {program: captured(capture) for program, capture in PRINTS.items()} | dict(prints or {})
+    for program, said in texts.items():
         text = sshd.folder / f"{program}.txt"
-        text.write_text(captured(capture))
+        text.write_text(said)
         script = sshd.folder / "bin" / program
         waits = f"sleep {slow_s:g}\n" if slow_s else ""
         script.write_text(f"#!/bin/sh\n{waits}exec cat {text}\n")
@@ -99,6 +103,36 @@ class Cluster:
 def _access(sshd: Sshd) -> dict[str, Any]:
     found = sshd.director().ssh
     return {"user": found.user, "port": found.port}
+
+
+def play_master(sshd: Sshd, clusters: Iterable[Cluster]) -> None:
+    """Have *sshd* play the one director of each of *clusters*, and all be well there: no roll call finds anything."""
+    clusters = tuple(clusters)
+    addresses: Any = json.loads(captured(PRINTS["ip"]))
+    addresses[0]["addr_info"] += [
+        {"family": "inet", "local": cluster.vip, "prefixlen": 32, "scope": "global", "label": "lo"}
+        for cluster in clusters
+    ]
+    prints = {
+        "ip": json.dumps(addresses),
+        "systemctl": captured("systemd-252/active").replace("MainPID=331", "MainPID=159"),
+        "ps": captured("procps-4.0.2/keepalived-running"),
+        "sysctl": captured("procps-4.0.2/with-boot-id"),
+    }
+    play_director(sshd, prints=prints)
+    show_table(sshd, clusters, frozenset())
+
+
+def show_table(sshd: Sshd, clusters: Iterable[Cluster], removed: Container[str]) -> None:
+    """From now on the IPVS table of *sshd* has the services of *clusters*, without the servers that are *removed*."""
+    lines = captured(PRINTS["ipvsadm"]).splitlines()[:3]
+    for cluster in clusters:
+        for port in cluster.ports:
+            lines.append(f"TCP  {cluster.vip}:{port} rr")
+            lines += [f"  -> {s}:{port}   Masq    1      0          0" for s in cluster.servers if s not in removed]
+    fresh = sshd.folder / "ipvsadm.new"
+    fresh.write_text("\n".join(lines) + "\n")
+    fresh.replace(sshd.folder / "ipvsadm.txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

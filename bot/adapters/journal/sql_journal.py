@@ -91,6 +91,13 @@ class SqlJournal:
         self._note(max((r.sequence for r in recorded if r is not None), default=0))
         return recorded
 
+    def foretell(self, foreseen: Callable[[Recorded], None]) -> None:
+        """Call *foreseen* with an entry when only the disk has still to take it: it may yet fail, so tell nobody.
+
+        It is called on the event loop, before the append returns, and not for each: what is foreseen can be prepared.
+        """
+        self._writer.foreseen = foreseen
+
     async def read(self, *, after: int = 0, kinds: Sequence[str] = (), limit: int = 1000) -> tuple[Recorded, ...]:
         """See :meth:`bot.flows.ports.Journal.read`. Raises JournalUnavailable, also for a record of a newer version."""
         column = tables.journal.c

@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from bot.adapters.journal.appending import Row, append, append_to_sqlite
+from bot.adapters.journal.appending import Results, Row, append, append_to_sqlite
 from bot.adapters.journal.codec import Unstorable
 from bot.adapters.journal.database import Link
+from bot.domain.events import Recorded
 from bot.flows.ports import Clock, JournalUnavailable
 
 MOST_TOGETHER = 500  # jobs in one transaction: it bounds how long the first of them waits for the rest
@@ -58,6 +59,7 @@ class Writer:
         self._clock = clock
         self._loop = loop
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self.foreseen: Callable[[Recorded], None] | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -152,6 +154,7 @@ class Writer:
         committing = False
         try:
             results = append_to_sqlite(driver, groups, self._clock)
+            self._foretell(results)
             committing = True
             driver.execute("COMMIT")
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError) as error:
@@ -166,9 +169,17 @@ class Writer:
             raise
         return list(results)
 
+    def _foretell(self, results: Results) -> None:
+        """Say what one entry alone will be recorded as: the disk takes a while, and the loop has nothing else to do."""
+        if self.foreseen is not None and len(results) == 1 and len(results[0]) == 1 and results[0][0] is not None:
+            self._on_loop(self.foreseen, results[0][0])
+
     def _tell(self, outcomes: list[Outcome]) -> None:
+        self._on_loop(_resolve, outcomes)
+
+    def _on_loop(self, call: Callable[[Any], None], value: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(_resolve, outcomes)
+            self._loop.call_soon_threadsafe(call, value)
         except RuntimeError:
             if not self._loop.is_closed():  # a closed loop has nobody left who could be told
                 raise

@@ -15,9 +15,10 @@ Invariants (tests/domain/test_incidents.py tries them over orders, duplicates an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from bot.domain.copies import replace
 from bot.domain.events import (
     Due,
     IncidentAcknowledged,

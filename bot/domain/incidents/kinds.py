@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
+from bot.domain.copies import replace
 from bot.domain.fleet import Cluster
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.troubles import Matter, Trouble

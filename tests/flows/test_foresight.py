@@ -1,0 +1,81 @@
+"""What an event comes to is worked out while the disk is busy with it, and is told only once the disk has it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.adapters.journal import SqlJournal, open_journal
+from bot.domain.events import BotStarted, Event, HealthChanged, Recorded
+from bot.domain.health import Outcome
+from bot.flows.chronicle import Chronicle, World
+from bot.flows.ports import Entry
+from tests.domain.reference import FLEET, NOON, Pen
+from tests.domain.test_incidents import died
+from tests.fakes.journal import MemoryJournal
+
+DOWN = HealthChanged(
+    cluster="site", service="http", real_server="web1", outcome=Outcome.UNHEALTHY, reason="refused", since=NOON
+)
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[SqlJournal]:
+    journal = await open_journal(f"sqlite:///{tmp_path}/journal.db")
+    yield journal
+    await journal.close()
+
+
+def started(number: int, key: str | None = None) -> Entry:
+    return Entry(event=BotStarted(version="1", runner=str(number)), source_key=key)
+
+
+async def test_an_entry_alone_is_foretold_as_it_is_recorded_and_one_that_is_known_is_not(journal: SqlJournal) -> None:
+    foreseen: list[Recorded] = []
+    journal.foretell(foreseen.append)
+    (first,) = await journal.append(started(1, "k"))
+    await journal.append(started(2, "k"))
+    await journal.append(started(3), started(4))
+    (last,) = await journal.append(started(5))
+    assert [id(recorded) for recorded in foreseen] == [id(first), id(last)]
+
+
+async def test_what_was_foreseen_is_the_world_as_it_is_folded(journal: SqlJournal) -> None:
+    """The same events through a chronicle that foresees and through one that does not."""
+    seeing = Chronicle(journal, FLEET)
+    rehearsed: list[World] = []
+    seeing.rehearse(rehearsed.append)
+    told: list[int] = []
+    seeing.listen(lambda recorded: told.append(recorded.sequence))
+    journal.foretell(seeing.foresee)
+    for line in died().lines:
+        await seeing.append(Entry(event=line.event))
+    plain = Chronicle(journal, FLEET)
+    await plain.catch_up()
+    assert seeing.world == plain.world
+    assert len(rehearsed) == len(told) == len(died().lines)
+
+
+async def test_nothing_shows_of_what_the_disk_did_not_take() -> None:
+    chronicle = Chronicle(MemoryJournal(), FLEET)
+    told: list[Recorded] = []
+    chronicle.listen(told.append)
+    before = chronicle.world.copy()
+    foreseen = Pen().at(0, DOWN).lines[0]
+    chronicle.foresee(foreseen)
+    assert chronicle.world == before
+    assert told == []
+    other: Event = BotStarted(version="1", runner="r")
+    await chronicle.append(Entry(event=other))  # takes the number that the other had been given
+    assert [recorded.event for recorded in told] == [other]
+    assert not chronicle.world.incidents["site"].all
+
+
+async def test_what_comes_out_of_turn_is_not_foreseen() -> None:
+    chronicle = Chronicle(MemoryJournal(), FLEET)
+    rehearsed: list[World] = []
+    chronicle.rehearse(rehearsed.append)
+    chronicle.foresee(Pen().at(0, DOWN).at(1, DOWN).lines[1])
+    assert rehearsed == []
