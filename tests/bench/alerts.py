@@ -330,7 +330,7 @@ async def _lost(bench: Bench) -> Result:
         unit="",
         ours=len(due - said.keys()) + twice,
         goal=0,
-        note=f"of {len(due)}; Slack took {SLACK_TAKES} messages a second a channel at most, and refused {refused} calls",
+        note=f"of {len(due)}; Slack took {SLACK_TAKES} messages a second a channel, and refused {refused} calls",
     )
 
 
