@@ -62,7 +62,20 @@ def is_news(state: Situation, taken: RollCallTaken, at: datetime, cluster: Clust
     after = look(fold(state, recorded, cluster), recorded, cluster, operations)
     if after.suspected or state.suspected or after.found.keys() != state.found.keys():
         return True
-    return any(_told(state, a.director) != _told(after, a.director) for a in taken.answers)
+    return any(_told(state, a.director) != _told(after, a.director) or _clock_jumped(state, a) for a in taken.answers)
+
+
+JUMP_S = 2.5
+"""Seconds by which a clock has to differ from what it was for that to be news: answers are slow by as much at times."""
+
+
+def _clock_jumped(state: Situation, answer: RollCallAnswer) -> bool:
+    """Whether the director's clock is not where it was against the bot's: it was set, or its host stood still."""
+    known = state.answers.get(answer.director)
+    before = filled(known) if known is not None else None
+    if answer.clock_behind_s is None or before is None or before.clock_behind_s is None:
+        return False
+    return abs(answer.clock_behind_s - before.clock_behind_s) > JUMP_S
 
 
 def _told(state: Situation, director: str) -> object:

@@ -179,7 +179,9 @@ class RollCaller:
             clock_behind_s=closer.clock_behind_s,
         )
         before = self._suspected()
-        await self._record("a closer look", asked_at, (seen,), demanded=False)
+        # While a story is open, each closer look may be the one that tells why.
+        story = bool(self._chronicle.world.incidents[self._cluster.name].open)
+        await self._record("a closer look", asked_at, (seen,), demanded=demanded and story)
         if self._suspected() - before:
             self._wanted.set()  # a second look is wanted, and soon
 

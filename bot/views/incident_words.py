@@ -24,6 +24,7 @@ WHY = {
     Cause.PREEMPTED: "expected: {new} has the higher priority",
     Cause.MAINTENANCE: "planned: maintenance was announced",
 }
+DID_NOT_ANSWER = "why is not known: {old} did not answer at the time"
 
 
 def headline(incident: Incident) -> str:
@@ -227,7 +228,9 @@ def _inside(incident: Incident) -> str:
 def _failover_facts(incident: Incident) -> list[str]:
     found = []
     if incident.resolved_at or incident.returned_at or incident.kind not in (Kind.FAILOVER, Kind.FAILBACK):
-        why = WHY[incident.cause].format(old=incident.old_master, new=_taker(incident))
+        # That it has not answered so far would be said of a director which has answered since.
+        wording = DID_NOT_ANSWER if incident.cause is Cause.AWAITED and incident.returned_at else WHY[incident.cause]
+        why = wording.format(old=incident.old_master, new=_taker(incident))
         found.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
     took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
     found.append(f"VIP unreachable for {took}" if took else _no_outage(incident))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from bot.domain.events import VrrpState
+from bot.domain.events import ProcessRole, VrrpState
 from bot.domain.findings import broken_path
 from bot.domain.fleet import Cluster, Forwarding, VirtualService, VrrpInstance
 from bot.domain.incidents.story import Cause, Incident
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
 from bot.domain.situation import Answer, Said, Situation
-from bot.domain.troubles import Matter, Trouble
 
 BEHIND = 3.0
 """Seconds that a clock has to have fallen behind to show that its host stood still: a slow answer explains less."""
@@ -36,8 +35,8 @@ def cause_of(
         return incident.cause
     if announced(incident, mutes):
         return Cause.MAINTENANCE
-    if incident.cause in DOUBTED and last_word(incident, instance, situation) is VrrpState.FAULT:
-        return Cause.FAULT
+    if incident.cause in DOUBTED and (proved := _proved(incident, instance, situation)) is not None:
+        return proved
     known = situation.answers.get(old)
     if known is None or not fresh(known, incident.moved_at):
         return Cause.AWAITED if old in waiting and incident.cause is Cause.UNKNOWN else incident.cause
@@ -49,6 +48,18 @@ def cause_of(
     if incident.returned_at is not None and incident.cause not in DOUBTED:
         return incident.cause
     return _by_its_answer(incident, instance, situation, known)
+
+
+def _proved(incident: Incident, instance: VrrpInstance, situation: Situation) -> Cause | None:
+    """The cause by what needs no answer of now: the old MASTER's own FAULT, or what was seen of its processes."""
+    if last_word(incident, instance, situation) is VrrpState.FAULT:
+        return Cause.FAULT
+    of_old = [e for e in incident.evidence if e.startswith(f"keepalived on {incident.old_master}")]
+    if any("is frozen" in e and "VRRP" in e for e in of_old):
+        return Cause.FROZEN
+    if any(ProcessRole.VRRP.value in e and "started again" in e for e in of_old):
+        return Cause.CHILD_DIED
+    return None
 
 
 def fresh(known: Answer, moved_at: datetime) -> bool:
@@ -111,21 +122,15 @@ def _by_its_answer(incident: Incident, instance: VrrpInstance, situation: Situat
     active = known.answer.keepalived.active if known.answer.keepalived else UnitActive.UNKNOWN
     if active is UnitActive.FAILED:
         return Cause.FAILED
-    found = situation.found.get(Trouble(matter=Matter.PROCESS, subject=old), "")
-    if "frozen" in found:
-        return Cause.FROZEN
-    if found:
-        return Cause.CHILD_DIED
     if active in (UnitActive.INACTIVE, UnitActive.DEACTIVATING):
         return Cause.STOPPED
-    word = last_word(incident, instance, situation)
-    if word is VrrpState.FAULT:
-        return Cause.FAULT
-    if word is VrrpState.STOP:
+    if last_word(incident, instance, situation) is VrrpState.STOP:
         return Cause.RESTARTED
     if instance.priority(new) > instance.priority(old):
         return Cause.PREEMPTED
     if incident.cause is Cause.AWAITED:
+        if known.answer.boot is None:
+            return Cause.AWAITED  # it answers again: why it did not, the closer look tells
         return _came_back(incident, instance, situation, known) or Cause.UNKNOWN
     return incident.cause
 
