@@ -13,7 +13,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from bot.domain.selftest import Apart, Exchange, Trace, apart
+from bot.domain.events import RealServerChanged, Recorded
+from bot.domain.selftest import Exchange, Trace, apart
 from bot.local.lab.errors import LabError
 from bot.local.lab.lab import Lab
 from bot.local.slack import Change
@@ -29,7 +30,7 @@ from bot.lvs.rendering import NOTIFY_FIFO
 from bot.settings import load_fleet
 from tests.bench.processes import ROOT, CannotMeasure
 from tests.bench.results import Result, Size, at, p50
-from tests.lab.work import CHANNEL, at_work
+from tests.lab.work import CHANNEL, Work, at_work
 
 GOAL_MS = 250.0
 ROUNDS = 40
@@ -51,11 +52,26 @@ done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line about the real server at ``address``: when it was written, how the clocks differ, when its message came."""
+
+    address: str
+    written: Exchange
+    clocks: tuple[Exchange, ...]
+    arrived: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Took:
-    """One line's way: seconds, and how exactly they are known, either way."""
+    """A line's way: seconds, and how exactly they are known, either way.
+
+    ``read_s`` is until the agent had read it (by the director's clock), ``told_s`` from the journal to the message.
+    """
 
     seconds: float
     margin: float
+    read_s: float
+    told_s: float
 
 
 class Scribe:
@@ -117,37 +133,56 @@ async def measure_in(name: str, folder: Path, rounds: int) -> list[Result]:
         adding = "; ".join(f"ipvsadm -a -t {VIP}:{PORT} -r {address}:{PORT} -m -w 1" for address in servers.values())
         done = await asyncio.to_thread(lab.exec, host, ["sh", "-c", adding], 60.0)
         assert done.returncode == 0, done.stderr
-    ways: list[Took] = []
     async with at_work(lab, folder / "bot", start=False) as work, writing(lab, DIRECTOR) as scribe:
         be_patient(work.config)
         await work.start(settled=False)
         await work.until(lambda: work.slack.connected, "the bot is connected")
         await work.until_recorded("RollCallTaken")
-        arrivals = Arrivals()
-        work.slack.on_change(arrivals.note)
-        for number, (server, address) in enumerate(servers.items()):
-            told = arrivals.of(f"{server} is down")
-            clocks = await scribe.clocks()
-            written = await scribe.exchange(f"RS [{address}]:tcp:{PORT} [{VIP}]:tcp:{PORT} DOWN")
-            arrived = await arrival(told, f"{server} is down")
-            ways.append(way(written, (*clocks, written), arrived))
-            again = arrivals.of(f"{server} is up again")
-            await scribe.exchange(f"RS [{address}]:tcp:{PORT} [{VIP}]:tcp:{PORT} UP")
-            await arrival(again, f"{server} is up again")
-            if number < rounds:
-                await asyncio.sleep(PAUSE_S)
-    ways = ways[1:]  # the first is for warming up
+        lines = await write_lines(work, scribe, servers)
+        journal = await work.journal("RealServerChanged")
+    ways = [way(line, next(r for r in journal if is_about(r, line))) for line in lines]
+    return [summed_up(ways[1:])]  # the first is for warming up
+
+
+async def write_lines(work: Work, scribe: Scribe, servers: Mapping[str, str]) -> list[Line]:
+    """Have each of *servers* go down and come back, one after the other."""
+    arrivals, lines = Arrivals(), []
+    work.slack.on_change(arrivals.note)
+    for server, address in servers.items():
+        down, up = f"{server} is down", f"{server} is up again"
+        told = arrivals.of(down)
+        clocks = await scribe.clocks()
+        written = await scribe.exchange(f"RS [{address}]:tcp:{PORT} [{VIP}]:tcp:{PORT} DOWN")
+        arrived = await arrival(told, down)
+        lines.append(Line(address=address, written=written, clocks=clocks, arrived=arrived))
+        told = arrivals.of(up)
+        await scribe.exchange(f"RS [{address}]:tcp:{PORT} [{VIP}]:tcp:{PORT} UP")
+        await arrival(told, up)
+        await asyncio.sleep(PAUSE_S)
+    return lines
+
+
+def is_about(recorded: Recorded, line: Line) -> bool:
+    """Whether *recorded* is what became of *line*."""
+    event = recorded.event
+    return isinstance(event, RealServerChanged) and not event.up and str(event.address) == line.address
+
+
+def summed_up(ways: Sequence[Took]) -> Result:
+    """The figure, and what it is made of."""
     took = [way.seconds for way in ways]
-    margin = max(way.margin for way in ways)
-    result = Result(
+    read, told = p50([way.read_s for way in ways]) * 1000, p50([way.told_s for way in ways]) * 1000
+    between = p50([way.seconds - way.read_s - way.told_s for way in ways]) * 1000
+    margin = max(way.margin for way in ways) * 1000
+    return Result(
         what="line in a director's FIFO to message in Slack, in the lab (95 of 100 are quicker)",
         unit="ms",
         ours=at(took, 0.95) * 1000,
         goal=GOAL_MS,
-        note=f"{len(took)} lines; the median is {p50(took) * 1000:.0f} ms, the slowest {max(took) * 1000:.0f} ms; "
-        f"the director's clock is known to ± {margin * 1000:.1f} ms; emulated processors",
+        note=f"{len(took)} lines, emulated processors; median {p50(took) * 1000:.0f}, slowest {max(took) * 1000:.0f} ms; "
+        f"medians of the parts: {read:.0f} until the agent has read it, {between:.0f} over its disk and the webhook "
+        f"into the journal, {told:.0f} from there; the director's clock is known to ± {margin:.1f} ms",
     )
-    return [result]
 
 
 def be_patient(config: Path) -> None:
@@ -167,17 +202,20 @@ async def arrival(told: asyncio.Future[datetime], text: str) -> datetime:
         raise CannotMeasure(f"the lab: no message said {text!r} within 60 s: is this machine busy?") from error
 
 
-def way(written: Exchange, clocks: tuple[Exchange, ...], arrived: datetime) -> Took:
-    """How long it took from the line that was *written* to what *arrived*, by clocks that *clocks* tell apart."""
-    found = apart(Trace(director=DIRECTOR, exchanges=clocks))
-    if found is None:
-        # A clock is being slewed while it is asked: the last word on it counts.
-        last = written
-        found = Apart(
-            least=(last.theirs - last.answered_at).total_seconds(), most=(last.theirs - last.asked_at).total_seconds()
-        )
-    ahead = (found.least + found.most) / 2
-    return Took(seconds=(arrived - written.theirs).total_seconds() + ahead, margin=(found.most - found.least) / 2)
+def way(line: Line, recorded: Recorded) -> Took:
+    """How long *line* took; *recorded* is what the journal has of it."""
+    clocks = apart(Trace(director=DIRECTOR, exchanges=(*line.clocks, line.written)))
+    if clocks is None:
+        # A clock was being slewed while it was asked: the last word on it counts.
+        clocks = apart(Trace(director=DIRECTOR, exchanges=(line.written,)))
+        assert clocks is not None
+    ahead = (clocks.least + clocks.most) / 2
+    return Took(
+        seconds=(line.arrived - line.written.theirs).total_seconds() + ahead,
+        margin=(clocks.most - clocks.least) / 2,
+        read_s=(recorded.at_source - line.written.theirs).total_seconds(),
+        told_s=(line.arrived - recorded.recorded_at).total_seconds(),
+    )
 
 
 class Arrivals:
