@@ -53,7 +53,7 @@ done
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A line about the real server at ``address``: when it was written, how the clocks differ, when its message came."""
+    """About the real server at ``address``: when it was written, what tells the clocks apart, when it was told."""
 
     address: str
     written: Exchange
@@ -179,7 +179,7 @@ def summed_up(ways: Sequence[Took]) -> Result:
         unit="ms",
         ours=at(took, 0.95) * 1000,
         goal=GOAL_MS,
-        note=f"{len(took)} lines, emulated processors; median {p50(took) * 1000:.0f}, slowest {max(took) * 1000:.0f} ms; "
+        note=f"{len(took)} lines, all emulated; median {p50(took) * 1000:.0f}, slowest {max(took) * 1000:.0f} ms; "
         f"medians of the parts: {read:.0f} until the agent has read it, {between:.0f} over its disk and the webhook "
         f"into the journal, {told:.0f} from there; the director's clock is known to ± {margin:.1f} ms",
     )
