@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -34,6 +35,10 @@ log = structlog.get_logger(__name__)
 PROMPT_S = 1.0  # how long the answers of quick directors wait for those of slow ones
 AGAIN_AFTER = 1.0  # seconds until a roll call that could not settle an incident is repeated
 TRIES = 5
+LONGEST_BREATH_S = 3.0
+
+PLAIN = frozenset({Matter.REAL_SERVER, Matter.CERTIFICATE, Matter.SENSE})
+"""Troubles that a closer look at a director explains nothing of."""
 
 
 def reason_to_call(recorded: Recorded) -> str | None:
@@ -60,6 +65,9 @@ class RollCaller:
     *heard* gives each director's last heartbeat. A director that is slow to answer holds up none of the others: what
     they said is recorded after a second, and its answer when it comes. So a new claim is followed at once by a new
     question, also while an old one is still out at a director that died.
+
+    What is not urgent leaves the directors as much time as they took to answer: one that is short of processor time
+    must not be kept busy with answering.
     """
 
     def __init__(
@@ -79,6 +87,7 @@ class RollCaller:
         self._interval_s = interval_s
         self._heartbeats = heard if heard is not None else {}
         self._wanted = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._reason = "start"
         self._asking: dict[str, asyncio.Task[RollCallAnswer]] = {}
         self._late: set[asyncio.Task[None]] = set()
@@ -119,11 +128,16 @@ class RollCaller:
         demanded = True
         while True:
             self._wanted.clear()
+            self._urgent.clear()
+            began = self._clock.monotonic()
             await self._call(self._reason if demanded else "routine", demanded)
             await self._reconcile()
+            took = min(self._clock.monotonic() - began, LONGEST_BREATH_S)
             unsettled = self._unsettled()
             tries = tries + 1 if unsettled else 0
-            pause = AGAIN_AFTER if 0 < tries <= TRIES else self._interval_s
+            pause = max(AGAIN_AFTER, took) if 0 < tries <= TRIES else self._interval_s
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), took)
             try:
                 await asyncio.wait_for(self._wanted.wait(), pause)
                 demanded, tries = True, 0
@@ -154,12 +168,19 @@ class RollCaller:
         await self._record(reason, asked_at, tuple(answers), demanded)
         self._look_closer(tuple(answers), asked_at, demanded)
 
+    def _is_worth_a_closer_look(self, director: str, demanded: bool) -> bool:
+        """By routine; and while something is wrong that processes, settings, boots or clocks may explain."""
+        open_ones = self._chronicle.world.incidents[self._cluster.name].open
+        explicable = any(t.matter not in PLAIN for i in open_ones for t in i.seen)
+        return not demanded or director not in self._answers or explicable
+
     def _look_closer(self, answers: tuple[RollCallAnswer, ...], asked_at: datetime, demanded: bool) -> None:
         """Have a closer look at those who answered, one at a time each: nothing waits for what it takes."""
         for answer in answers:
+            worth = self._is_worth_a_closer_look(answer.director, demanded)
             self._answers[answer.director] = (answer, asked_at)
             busy = self._looking.get(answer.director)
-            if answer.answered and (busy is None or busy.done()):
+            if worth and answer.answered and (busy is None or busy.done()):
                 self._looking[answer.director] = asyncio.create_task(self._look_at(answer, demanded))
 
     async def _look_at(self, answer: RollCallAnswer, demanded: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bot.domain.events import OutageMeasured
+from bot.domain.events import OutageMeasured, Sense
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
 from bot.views.words import listed, outage, plural, span
 
@@ -147,6 +147,8 @@ def _over(incident: Incident) -> str:
             return f"{services} {'have' if _are(services) == 'are' else 'has'} healthy real servers again"
         case Kind.AGENT_SILENT if "webhook" in incident.explains:
             return "Events arrive again"
+        case Kind.BOT_BLIND if incident.subject == Sense.SLACK.value:
+            return "Slack was away and is back: what could not be said then has been said by now"
         case _:
             return _OVER[incident.kind].format(about=about, cluster=incident.cluster)
 
@@ -171,7 +173,7 @@ _OVER = {
     Kind.NO_WAY_IN: "{about} lets the bot in again",
     Kind.AGENT_SILENT: "The agent on {about} reports in again",
     Kind.EVENTS_MISSED: "{about}: an event had been missed; what it says and what it holds agree again",
-    Kind.BOT_BLIND: "The bot sees again: {about}",
+    Kind.BOT_BLIND: "The bot sees again: its {about} is back",
 }
 
 
