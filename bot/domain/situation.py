@@ -169,11 +169,12 @@ class Situation:
 
     def failing_probes(self, real_server: str) -> tuple[str, ...]:
         """What the probes say against *real_server*, in words."""
-        return tuple(
-            f"{service}: {found.reason}"
-            for (service, server), found in sorted(self.health.items(), key=lambda item: item[0][0])
+        failing = {
+            service: found.reason
+            for (service, server), found in self.health.items()
             if server == real_server and found.outcome is Outcome.UNHEALTHY
-        )
+        }
+        return tuple(f"{service}: {failing[service]}" for service in sorted(failing))
 
     def judges(self, director: str) -> bool:
         """Whether the health checks of *director* mean anything: not while it is cut off, stopped or silent itself."""
@@ -186,8 +187,8 @@ class Situation:
         """Everything that says *real_server* is down, in words; empty when nothing does."""
         checks = [
             f"keepalived on {director} took it out of {service}"
-            for director, service, server in sorted(self.removed)
-            if server == real_server and self.judges(director)
+            for director, service in sorted((d, s) for d, s, server in self.removed if server == real_server)
+            if self.judges(director)
         ]
         return (*self.failing_probes(real_server), *checks)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import is_
 
 from bot.domain.copies import replace
 from bot.domain.events import (
@@ -106,6 +107,7 @@ class _Work:
     def __init__(
         self, state: Incidents, situation: Situation, recorded: Recorded, cluster: Cluster, context: Context
     ) -> None:
+        self._before = state
         self._by_id = {i.id: i for i in state.all}
         self._outages = tuple(o for o in state.outages if o.first_good_at > recorded.recorded_at - REMEMBERED)
         self._situation = situation
@@ -115,11 +117,19 @@ class _Work:
         self._mutes = context.mutes
 
     def result(self) -> Incidents:
-        """The state afterwards, with the oldest of what is over let go."""
+        """The state afterwards, with the oldest of what is over let go; the very same where nothing has changed."""
+        if self._is_as_before():
+            return self._before
         every = sorted(self._by_id.values(), key=lambda i: i.id)
         over = [i.id for i in every if not i.open]
         gone = set(over[: max(0, len(over) - KEPT)])
         return Incidents(all=tuple(i for i in every if i.id not in gone), outages=self._outages)
+
+    def _is_as_before(self) -> bool:
+        # Most events change no incident; and whoever holds on to what was worked out from it sees that at a glance.
+        if len(self._by_id) != len(self._before.all) or self._outages != self._before.outages:
+            return False
+        return all(map(is_, self._by_id.values(), self._before.all))
 
     # --- what the event itself says ---------------------------------------------------------------------------------
 
@@ -566,7 +576,8 @@ class _Work:
     # --- helpers ----------------------------------------------------------------------------------------------------
 
     def _opens(self) -> tuple[Incident, ...]:
-        return tuple(i for i in self._by_id.values() if i.open)
+        # As Incident.open says, without the price of asking a hundred of them several times for each event.
+        return tuple([i for i in self._by_id.values() if i.resolved_at is None and not i.withdrawn])
 
     def _open(self, wanted: Callable[[Incident], bool]) -> Incident | None:
         return next((i for i in self._opens() if wanted(i)), None)
