@@ -53,7 +53,13 @@ def look(state: Situation, recorded: Recorded, cluster: Cluster, operations: Ope
             found[trouble] = finding.why
         else:
             suspected[trouble] = since or at
-    return replace(state, suspected=suspected, found=found)
+    return replace(state, suspected=suspected, found=found, split=state.split | _stuck(state, found))
+
+
+def _stuck(state: Situation, found: Mapping[Trouble, str]) -> frozenset[str]:
+    """The instances with two holders of which one is frozen: it cannot give the address up, so one look is enough."""
+    frozen = {t.subject for t, why in found.items() if t.matter is Matter.PROCESS and "frozen" in why}
+    return frozenset(i for i in state.contested if frozen & set(state.holders.get(i, ())))
 
 
 def is_news(state: Situation, taken: RollCallTaken, at: datetime, cluster: Cluster, operations: Operations) -> bool:

@@ -218,7 +218,8 @@ def _evidence(incident: Incident) -> list[str]:
 def _routine(evidence: str, incident: Incident) -> bool:
     """Whether the headline of a failover tells *evidence* already: who does not answer, and what the probes saw."""
     services = tuple(f"{service}: " for service in incident.services)
-    return evidence.startswith((*services, f"{incident.lost}: ", "no word from the agent", "it was MASTER")) or (
+    told = (f"{incident.lost}: ", f"{incident.old_master} is there, and", "no word from the agent", "it was MASTER")
+    return evidence.startswith((*services, *told)) or (
         evidence.startswith(f"keepalived on {incident.old_master} is ") and "frozen" not in evidence
     )
 
@@ -229,14 +230,18 @@ def _inside(incident: Incident) -> str:
 
 def _failover_facts(incident: Incident) -> list[str]:
     found = []
-    if incident.resolved_at or incident.returned_at or incident.kind not in (Kind.FAILOVER, Kind.FAILBACK):
+    if incident.kind is Kind.SPLIT_BRAIN:
+        found.append(f"{_taker(incident)} took the address, and {incident.old_master} kept it")
+        stood_still = incident.cause in (Cause.FROZEN, Cause.PAUSED)
+        found += [WHY[incident.cause].format(old=incident.old_master)] if stood_still else []
+    elif incident.resolved_at or incident.returned_at or incident.kind not in (Kind.FAILOVER, Kind.FAILBACK):
         # That it has not answered so far would be said of a director which has answered since.
         wording = DID_NOT_ANSWER if incident.cause is Cause.AWAITED and incident.returned_at else WHY[incident.cause]
         why = wording.format(old=incident.old_master, new=_taker(incident))
         found.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
     took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
     found.append(f"VIP unreachable for {took}" if took else _no_outage(incident))
-    if incident.returned_at:
+    if incident.returned_at and incident.kind is not Kind.SPLIT_BRAIN:
         back = _outages(tuple(o for o in incident.outages if _at_return(incident, o)))
         found.append(f"on the way back: {f'unreachable for {back}' if back else 'no probe failed'}")
     if incident.lost and Trouble(matter=Matter.DIRECTOR, subject=incident.lost) in incident.troubles:

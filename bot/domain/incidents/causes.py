@@ -102,17 +102,15 @@ def word_cause(incident: Incident, instance: VrrpInstance, situation: Situation)
 
 def _came_back(incident: Incident, instance: VrrpInstance, situation: Situation, known: Answer) -> Cause | None:
     """Why a director was away, now that it answers again, as far as that says more. None: it says no more."""
-    word = last_word(incident, instance, situation)
-    if word is VrrpState.FAULT and incident.cause is Cause.DIED:
-        return Cause.FAULT
-    before, now = known.before, known.answer
-    if before is None or before.boot is None or now.boot is None:
+    now = known.answer
+    if incident.old_boot is None or now.boot is None:
         return None
-    if before.boot != now.boot:
-        return Cause.REBOOTED if word is VrrpState.STOP or incident.cause is Cause.STOPPED else None
-    if incident.cause not in (Cause.DIED, Cause.AWAITED):
+    if incident.old_boot != now.boot:
+        stopped = incident.cause is Cause.STOPPED or last_word(incident, instance, situation) is VrrpState.STOP
+        return Cause.REBOOTED if stopped else Cause.DIED
+    if incident.cause is Cause.STOPPED:
         return None
-    behind = (now.clock_behind_s or 0.0) - (before.clock_behind_s or 0.0)
+    behind = (now.clock_behind_s or 0.0) - (incident.old_behind_s or 0.0)
     return Cause.PAUSED if behind > BEHIND else Cause.CUT_OFF
 
 

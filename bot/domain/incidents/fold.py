@@ -39,7 +39,7 @@ from bot.domain.incidents.present import services_of, troubles_of
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Incidents, Kind, Note, Stage
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import Said, Situation
+from bot.domain.situation import Said, Situation, filled
 from bot.domain.troubles import Matter, Trouble
 
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
@@ -216,6 +216,8 @@ class _Work:
             return
         incident = known or self._gathered(role)
         said = self._said_at(new, instance)
+        last = self._situation.answers.get(old)
+        before = filled(last) if last is not None else None
         self._put(
             replace(
                 self._joined(incident, role),
@@ -224,6 +226,8 @@ class _Work:
                 new_master=new,
                 moved_at=self._at,
                 returned_at=None,
+                old_boot=incident.old_boot or (before.boot if before is not None else None),
+                old_behind_s=incident.old_behind_s if incident.old_boot else before.clock_behind_s if before else None,
                 settled=False,
                 holders=(),
                 hold_until=self._at + ROLL_CALL_HOLD,
@@ -441,7 +445,9 @@ class _Work:
                 continue
             again = replace(incident, resolved_at=None, changes=incident.changes + 1, calm_from=None, calm_until=None)
             if trouble.matter is Matter.ROLE:
-                again = replace(again, old_master=None, new_master=None, returned_at=None, cause=Cause.UNKNOWN)
+                again = replace(
+                    again, old_master=None, new_master=None, returned_at=None, old_boot=None, cause=Cause.UNKNOWN
+                )
             self._by_id[again.id] = again
             return again
         return None
@@ -499,6 +505,8 @@ class _Work:
             new_master=told.new_master,
             moved_at=told.moved_at,
             returned_at=told.returned_at,
+            old_boot=told.old_boot,
+            old_behind_s=told.old_behind_s,
             cause=told.cause,
             holders=first.holders or other.holders,
             lost=first.lost or other.lost,

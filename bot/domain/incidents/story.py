@@ -91,6 +91,9 @@ class Incident:
     ``why`` the reasons for which the VIP does not answer. One that is ``withdrawn`` was no story of its own: a mistake,
     or ``part_of`` the incident with that id.
 
+    ``old_boot`` and ``old_behind_s`` are the old MASTER's boot and how far its clock was behind, from before the move:
+    when it comes back, they tell whether it rebooted or stood still.
+
     ``explains`` and ``needs`` are what its troubles can be the cause and the effect of (:mod:`.links`).
 
     ``changes`` counts how often it began again; ``calm_from`` is when everything last became well and ``calm_until``
@@ -115,6 +118,8 @@ class Incident:
     new_master: str | None = None
     moved_at: datetime | None = None
     returned_at: datetime | None = None
+    old_boot: str | None = None
+    old_behind_s: float | None = None
     cause: Cause = Cause.UNKNOWN
     lost: str | None = None
     part_of: int | None = None
