@@ -69,7 +69,7 @@ def _open(incident: Incident) -> str:
     special = _OPEN.get(kind)
     if special is not None:
         return special(incident)
-    found = next((e for e in incident.evidence if e.strip()), f"{about}: {kind.value}")
+    found = next((e for e in (incident.said, *incident.evidence) if e.strip()), f"{about}: {kind.value}")
     return found[:1].upper() + found[1:] if found.startswith(("the ", "no ")) else found
 
 

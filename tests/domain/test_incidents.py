@@ -260,3 +260,13 @@ def test_an_answer_from_before_the_last_word_is_no_second_holder() -> None:
     pen.roll_call(112, answer("sv1", error="no answer within 9 s"))
     (incident,) = told(pen.lines)
     assert (incident.kind, incident.cause) == (Kind.FAILOVER, Cause.DIED)
+
+
+def test_an_incident_is_headed_by_the_trouble_that_it_is_called_by_and_not_by_what_was_noticed_first() -> None:
+    pen = Pen().all_well(0).probe(100, "http", None, DOWN, "connection refused")
+    empty = answer("sv1", holds=True, weights=(), services=())
+    pen.roll_call(101, empty, answer("sv2")).roll_call(102.5, empty, answer("sv2"))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.subject) == (Kind.TABLE_REMOVED, "sv1")
+    assert headline(incident) == "The IPVS table on sv1 is empty, and keepalived runs"
+    assert "http: connection refused" in str(incident_message(incident).blocks)

@@ -512,6 +512,7 @@ class _Work:
             lost=first.lost or other.lost,
             also_down=_union(first.also_down, (*other.also_down, *servers)),
             services=_union(first.services, other.services),
+            said=first.said or other.said,
             evidence=evidence,
             why=_union(first.why, other.why),
             outages=tuple(dict.fromkeys((*first.outages, *other.outages))),
@@ -549,7 +550,8 @@ class _Work:
                     e.startswith(f"{about} is there") for e in incident.evidence
                 )
                 added = (why,) if why and not known else ()
-                return replace(incident, evidence=_union(incident.evidence, added)[:EVIDENCE])
+                said = why if why and primary(incident) == trouble else incident.said
+                return replace(incident, said=said, evidence=_union(incident.evidence, added)[:EVIDENCE])
 
     def _of_lost(self, incident: Incident, director: str) -> Incident:
         answer = self._situation.answers[director].answer

@@ -87,8 +87,8 @@ class Incident:
     """One story. ``id`` is the sequence of the event that opened it; ``hold_until`` is when it is told at the latest.
 
     ``troubles`` are what is wrong now, ``seen`` all that ever belonged to it. ``outages`` are what the probes of the
-    VIP measured during it; ``also_down`` are real servers that went with it. ``evidence`` is what was found, in words,
-    ``why`` the reasons for which the VIP does not answer. One that is ``withdrawn`` was no story of its own: a mistake,
+    VIP measured during it; ``also_down`` are real servers that went with it. ``said`` is what was found of the trouble
+    that it is called by, in words, ``evidence`` all that was found, ``why`` the reasons for which the VIP does not answer. One that is ``withdrawn`` was no story of its own: a mistake,
     or ``part_of`` the incident with that id.
 
     ``old_boot`` and ``old_behind_s`` are the old MASTER's boot and how far its clock was behind, from before the move:
@@ -125,6 +125,7 @@ class Incident:
     part_of: int | None = None
     also_down: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    said: str = ""
     evidence: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
     holders: tuple[str, ...] = ()
