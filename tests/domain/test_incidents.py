@@ -270,3 +270,10 @@ def test_an_incident_is_headed_by_the_trouble_that_it_is_called_by_and_not_by_wh
     assert (incident.kind, incident.subject) == (Kind.TABLE_REMOVED, "sv1")
     assert headline(incident) == "The IPVS table on sv1 is empty, and keepalived runs"
     assert "http: connection refused" in str(incident_message(incident).blocks)
+
+
+def test_what_a_director_held_for_seconds_did_move_although_no_look_was_in_time_to_see_it() -> None:
+    pen = Pen().all_well(0).says(100, "sv2", VrrpState.MASTER).says(112, "sv2", VrrpState.BACKUP).all_well(113)
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.open) == (Kind.FAILOVER, False)
+    assert "MASTER had moved sv1 → sv2" in str(incident_message(incident).blocks)

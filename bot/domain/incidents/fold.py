@@ -42,6 +42,7 @@ from bot.domain.observed import UnitActive
 from bot.domain.situation import Said, Situation, filled
 from bot.domain.troubles import Matter, Trouble
 
+BRIEF = timedelta(seconds=2.5)  # what a director takes back within this was a mistake at its start
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
 EVIDENCE = 40  # findings that are kept of one incident: more than anybody reads
 NOTES = 200  # lines of one incident's timeline
@@ -278,7 +279,7 @@ class _Work:
 
     def _returned(self, incident: Incident, role: Trouble, old: str, new: str) -> None:
         found = isinstance(self._recorded.event, RollCallTaken)
-        if not incident.settled and found and incident.seen == {role} and not incident.holders:
+        if found and incident.seen == {role} and not incident.holders and self._was_brief(incident):
             # The claim was a director's brief mistake at its start: the address never left.
             self._put(replace(incident, withdrawn=True), f"{incident.new_master} does not hold it after all")
             return
@@ -288,6 +289,16 @@ class _Work:
             f"{new} is MASTER again (before: {old})",
             at=at,
         )
+
+    def _was_brief(self, incident: Incident) -> bool:
+        """Whether the claim was withdrawn at once, or never was more than a claim: not what lasted for seconds."""
+        if incident.settled:
+            return False
+        claim = self._situation.claims.get((incident.new_master or "", incident.instance or ""))
+        if claim is None or claim.state is VrrpState.MASTER:
+            return True
+        said = next((s for s in reversed(claim.before) if s.state is VrrpState.MASTER), None)
+        return said is None or claim.said_at - said.said_at < BRIEF
 
     def _away(self, incident: Incident) -> bool:
         """Whether the director that lost the address has not come back to its role yet."""

@@ -88,8 +88,8 @@ class Incident:
 
     ``troubles`` are what is wrong now, ``seen`` all that ever belonged to it. ``outages`` are what the probes of the
     VIP measured during it; ``also_down`` are real servers that went with it. ``said`` is what was found of the trouble
-    that it is called by, in words, ``evidence`` all that was found, ``why`` the reasons for which the VIP does not answer. One that is ``withdrawn`` was no story of its own: a mistake,
-    or ``part_of`` the incident with that id.
+    that it is called by, in words, ``evidence`` all that was found, ``why`` the reasons for which the VIP does not
+    answer. One that is ``withdrawn`` was no story of its own: a mistake, or ``part_of`` the incident with that id.
 
     ``old_boot`` and ``old_behind_s`` are the old MASTER's boot and how far its clock was behind, from before the move:
     when it comes back, they tell whether it rebooted or stood still.
