@@ -285,7 +285,7 @@ class _Work:
             return
         at = self._said_at(new, self._cluster.vrrp_instance(role.subject))
         self._put(
-            replace(incident, returned_at=self._at, new_master=new, holders=()),
+            replace(incident, returned_at=self._at, new_master=new, holders=(new,) if found else ()),
             f"{new} is MASTER again (before: {old})",
             at=at,
         )
