@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 from bot.domain.incidents import Kind
 from tests.lab.scenarios.acts import (
     block_vrrp,
@@ -328,12 +326,21 @@ ALL_DOWN = Scenario(
 
 FLAPPING = Scenario(
     name="flapping",
-    title="web1 comes and goes",
+    title="web1 comes and goes, each time for long enough that keepalived sees it too",
     timeline=(
-        *chain.from_iterable(
-            (at(start, stop_web("web1")), at(start + 8, start_web("web1"))) for start in range(0, 80, 16)
-        ),
-        between(0, 60, shows("flapping")),
+        at(0, stop_web("web1")),
+        at(8, start_web("web1")),
+        at(18, stop_web("web1")),
+        at(26, start_web("web1")),
+        at(36, stop_web("web1")),
+        at(39, bot_dies()),
+        at(44, start_web("web1")),
+        at(45, bot_lives()),
+        at(54, stop_web("web1")),
+        at(62, start_web("web1")),
+        at(72, stop_web("web1")),
+        at(80, start_web("web1")),
+        between(0, 60, shows("flapping: ")),
     ),
     stories=(
         Story(
