@@ -40,7 +40,7 @@ from tests.lab.scenarios.acts import (
     webhook_away,
     webhook_back,
 )
-from tests.lab.scenarios.timeline import Scenario, Story, at, between, shows, silence
+from tests.lab.scenarios.timeline import Scenario, Story, all_show, at, between, shows, silence, then
 
 RED, AMBER, GREEN = ":red_circle:", ":large_yellow_circle:", ":large_green_circle:"
 
@@ -110,11 +110,11 @@ FROZEN = Scenario(
     title="SIGSTOP of all of keepalived on the MASTER, then SIGCONT",
     timeline=(
         at(0, freeze_keepalived("sv1")),
-        at(5, bot_dies()),
-        between(0, 25, shows("VI_1: split brain — sv1 and sv2 hold the address")),
-        between(0, 15, shows("frozen")),
-        at(9, bot_lives()),
-        at(15, thaw_keepalived("sv1")),
+        between(0, 25, all_show("VI_1: split brain — sv1 and sv2 hold the address")),
+        between(0, 15, all_show("frozen")),
+        then(0, bot_dies()),
+        then(3, bot_lives()),
+        then(4, thaw_keepalived("sv1")),
     ),
     stories=(
         Story(
@@ -131,9 +131,9 @@ VRRP_BLOCKED = Scenario(
     title="VRRP is blocked both ways for 10 s: a true split brain, and healed",
     timeline=(
         at(0, together(block_vrrp("sv1"), block_vrrp("sv2"))),
-        at(4, bot_dies()),
-        between(0, 15, shows("VI_1: split brain — sv1 and sv2 hold the address")),
-        at(8, bot_lives()),
+        between(0, 15, all_show("VI_1: split brain — sv1 and sv2 hold the address")),
+        then(0, bot_dies()),
+        then(3, bot_lives()),
         at(10, together(unblock_vrrp("sv1"), unblock_vrrp("sv2"))),
     ),
     stories=(
@@ -221,11 +221,11 @@ VRRP_CHILD_FROZEN = Scenario(
     title="SIGSTOP of keepalived's VRRP process on the MASTER, then SIGCONT",
     timeline=(
         at(0, freeze_vrrp_process("sv1")),
-        at(5, bot_dies()),
-        between(0, 25, shows("VI_1: split brain — sv1 and sv2 hold the address")),
-        between(0, 15, shows("frozen")),
-        at(9, bot_lives()),
-        at(15, thaw_keepalived("sv1")),
+        between(0, 25, all_show("VI_1: split brain — sv1 and sv2 hold the address")),
+        between(0, 15, all_show("frozen")),
+        then(0, bot_dies()),
+        then(3, bot_lives()),
+        then(4, thaw_keepalived("sv1")),
     ),
     stories=FROZEN.stories,
 )

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from bot.domain.events import RollCallTaken
 from bot.local.lab.lab import Lab
 from tests.lab.scenarios.relay import Relay, relaying
 from tests.lab.work import Work, at_work
@@ -64,6 +66,12 @@ async def staged(lab: Lab, directory: Path, *, both: bool = True) -> AsyncIterat
 
 
 async def _settled(work: Work) -> None:
-    """Start *work* and wait until it knows the site as it is when all is well."""
+    """Start *work* and wait until it knows the site as it is when all is well, by a closer look at each director."""
     await work.start()
-    await work.until_recorded("RollCallTaken", lambda call: all(answer.answered for answer in call.answers))
+    for name in work.lab.site.directors:
+        await work.until_recorded("RollCallTaken", partial(_looked_closer, name))
+
+
+def _looked_closer(director: str, call: RollCallTaken) -> bool:
+    answer = call.answer(director)
+    return answer is not None and answer.processes is not None and answer.boot is not None

@@ -15,10 +15,11 @@ from tests.lab.work import CHANNEL, words_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class At:
-    """An act that comes no earlier than ``seconds`` after the beginning, and after everything above it."""
+    """An act that comes no earlier than ``seconds`` after the beginning, and ``later`` seconds after the line above."""
 
     seconds: float
     act: Act
+    later: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,11 @@ def at(seconds: float, act: Act) -> At:
     return At(seconds=seconds, act=act)
 
 
+def then(later: float, act: Act) -> At:
+    """*act*, *later* seconds after the line above was done."""
+    return At(seconds=0.0, act=act, later=later)
+
+
 def between(earliest: float, latest: float, sight: Sight) -> Between:
     """*sight* is to be seen in that time, in seconds after the line above."""
     return Between(earliest=earliest, latest=latest, sight=sight)
@@ -99,6 +105,15 @@ def shows(text: str) -> Sight:
         return any(text in words_of(m) for m in stage.calm.slack.messages(CHANNEL))
 
     return Sight(text=f"a message that shows {text!r}", look=look)
+
+
+def all_show(text: str) -> Sight:
+    """A message in every bot's channel that shows *text*."""
+
+    def look(stage: Stage) -> bool:
+        return all(any(text in words_of(m) for m in work.slack.messages(CHANNEL)) for work in stage.bots)
+
+    return Sight(text=f"a message of every bot's that shows {text!r}", look=look)
 
 
 def silence() -> Sight:
@@ -126,7 +141,7 @@ async def play(scenario: Scenario, stage: Stage, *, blind: bool = False) -> Play
         if isinstance(line, At):
             if line.act.to_hurt and len(stage.bots) == 1:
                 continue
-            await asyncio.sleep(max(0.0, line.seconds - played.now))
+            await asyncio.sleep(max(line.later, line.seconds - played.now))
             played.done.append((played.now, line.act.text))
             await line.act.do(stage)
         elif not blind:
