@@ -398,7 +398,14 @@ SLACK_AWAY = Scenario(
         between(0, 30, shows(failed_over(STOPPED))),
         at(62, start_keepalived("sv1")),
     ),
-    stories=CLEAN_STOP.stories,
+    stories=(
+        returned(moved(STOPPED)),
+        Story(
+            kind=Kind.BOT_BLIND,
+            subject="Slack",
+            text=f"{GREEN} Slack was away and is back: what could not be said then has been said by now",
+        ),
+    ),
 )
 
 WEBHOOK_AWAY = Scenario(
