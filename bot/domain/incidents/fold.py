@@ -494,6 +494,10 @@ class _Work:
             needs=incident.needs | own.needs,
             instance=incident.instance or (trouble.subject if trouble.matter in instances else None),
         )
+        if trouble.matter is Matter.BLIND:
+            # It lives, so it was not lost, whatever its silence looked like: it explains nothing of what others have.
+            lost = Trouble(matter=Matter.DIRECTOR, subject=trouble.subject)
+            joined = replace(joined, seen=joined.seen - {lost}, explains=joined.explains - {f"host:{trouble.subject}"})
         joined = named(joined, self._cluster)
         if trouble.matter in CLEAR_AT_ONCE and primary(joined) == trouble:
             joined = replace(joined, settled=True)
