@@ -200,7 +200,9 @@ def _table(state: Situation, cluster: Cluster, name: str, known: Answer, operati
         if missing:
             words = "is empty" if not answer.services else f"lacks {', '.join(missing)}"
             why = f"the IPVS table on {name} {words}, and keepalived runs"
-            yield Finding(trouble=Trouble(matter=Matter.TABLE, subject=name), why=why)
+            # Clients are refused by the one who holds the address: what the probes say is the second look.
+            felt = bool(answer.holds) and any(state.healthy(service, None) is False for service in missing)
+            yield Finding(trouble=Trouble(matter=Matter.TABLE, subject=name), why=why, proven=felt)
     if answer.weights is None:
         return
     weights = {(s, r): w for s, r, w in answer.weights}

@@ -106,6 +106,12 @@ def test_one_look_only_raises_a_suspicion_and_a_second_one_confirms_it(case: str
     assert known(pen).found == {}, "that it is well again, one look shows"
 
 
+def test_an_empty_table_that_clients_feel_is_believed_at_once() -> None:
+    pen = Pen().all_well(0).probe(9, "http", None, Outcome.UNHEALTHY, "connection refused")
+    looks(pen, 10, CASES["an empty table"][0], times=1)
+    assert Trouble(matter=Matter.TABLE, subject="sv1") in known(pen).found
+
+
 def test_a_second_answer_to_the_same_question_confirms_nothing() -> None:
     """A roll call that had been asked before the first one was recorded may have seen the same torn listing."""
     pen = looks(Pen().all_well(0), 10, CASES["an empty table"][0], times=1)
