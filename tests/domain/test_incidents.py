@@ -277,3 +277,24 @@ def test_what_a_director_held_for_seconds_did_move_although_no_look_was_in_time_
     (incident,) = told(pen.lines)
     assert (incident.kind, incident.open) == (Kind.FAILOVER, False)
     assert "MASTER had moved sv1 → sv2" in str(incident_message(incident).blocks)
+
+
+def test_what_clients_feel_of_a_real_server_that_has_just_died_is_part_of_its_story() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN, "connection refused").all_well(101)
+    pen.probe(104, "http", None, DOWN, "connection refused")
+    (incident,) = told(pen.lines)
+    assert incident.kind is Kind.VIP_UNREACHABLE
+    pen.probe(108, "http", None, UP, "").outage(103, 107)
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.subject, incident.open) == (Kind.REAL_SERVER_DOWN, "web1", True)
+    assert "VIP unreachable for" in str(incident_message(incident).blocks)
+    pen.probe(150, "http", "web1", UP, "")
+    (incident,) = told(pen.lines)
+    assert headline(incident) == "web1 is up again"
+
+
+def test_a_vip_that_fails_long_after_a_real_server_died_is_news() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN, "connection refused").all_well(101)
+    pen.probe(300, "http", None, DOWN, "no answer within 0.9 s")
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.opened_at) == (Kind.VIP_UNREACHABLE, NOON + timedelta(seconds=300))

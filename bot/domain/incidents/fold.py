@@ -42,6 +42,7 @@ from bot.domain.observed import UnitActive
 from bot.domain.situation import Said, Situation, filled
 from bot.domain.troubles import Matter, Trouble
 
+TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died
 BRIEF = timedelta(seconds=2.5)  # what a director takes back within this was a mistake at its start
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
 EVIDENCE = 40  # findings that are kept of one incident: more than anybody reads
@@ -412,7 +413,8 @@ class _Work:
         if not related:
             return self._again(trouble) or self._opened(trouble)
         first, *others = sorted(related, key=lambda i: (_minor(i), i.id))
-        if trouble.matter not in MINOR and _minor(first) and first.due(self._at):
+        fresh = trouble.matter is Matter.VIP and self._at - first.opened_at <= TAKEN_OUT
+        if trouble.matter not in MINOR and _minor(first) and first.due(self._at) and not fresh:
             # People have been told of a small thing; its cause is news, and a change of an old message is not.
             first, others = self._opened(trouble), related
         for other in others:

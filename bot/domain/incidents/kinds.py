@@ -73,6 +73,9 @@ def _rank(matter: Matter, incident: Incident) -> float:
     """Where *matter* stands among the causes. A move that somebody meant is the cure of what was wrong before."""
     if incident.cause in PLANNED and matter in CURED:
         return PRECEDENCE.index(Matter.ROLE) - 0.5
+    if matter is Matter.VIP and not any(t.matter is Matter.VIP for t in incident.troubles):
+        # Until keepalived has taken a dead real server out, some clients fail: that was its effect, and is over.
+        return PRECEDENCE.index(Matter.REAL_SERVER) + 0.5
     return PRECEDENCE.index(matter)
 
 

@@ -84,11 +84,17 @@ def _of_instance(trouble: Trouble, situation: Situation, cluster: Cluster) -> tu
         return {role}, {role, *(f"{what}:{d}" for d in members for what in ("host", "unit"))}
     # An address that does not answer is the effect of whatever befell the one who holds it, or its services.
     master = situation.masters.get(instance.name)
-    services = [s.name for s in cluster.services if s.vrrp_instance == instance.name]
+    services = [s for s in cluster.services if s.vrrp_instance == instance.name]
+    servers = {m.real_server for s in services for m in s.members}
     of_master = ("host", "unit", "nat", "table", "checker") if master else ()
     return (
         {f"vip:{instance.name}"},
-        {role, *(f"service:{s}" for s in services), *(f"{what}:{master}" for what in of_master)},
+        {
+            role,
+            *(f"service:{s.name}" for s in services),
+            *(f"server:{name}" for name in servers),
+            *(f"{what}:{master}" for what in of_master),
+        },
     )
 
 
