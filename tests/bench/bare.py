@@ -56,15 +56,42 @@ async def slack_http(base_url: str, port: str) -> None:
     await _serve(bolt_app(base_url).web_app(path="/slack/events"), int(port))
 
 
+def _alert(line: str) -> list[dict[str, Any]]:
+    """A message of the bot's shape, written by hand: what it says, since when, and the buttons below it."""
+    buttons = ("Acknowledge", "Mute 1 h", "Status", "Run doctor", "Timeline")
+    return [
+        _section(f":red_circle: *{line}*"),
+        _section(f"• keepalived took it out: {line}"),
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": "since <!date^1767225600^{time_secs}|00:00:00>"}]},
+        {
+            "type": "actions",
+            "block_id": "incident:k0/5",
+            "elements": [
+                {
+                    "type": "button",
+                    "text": {"type": "plain_text", "text": text, "emoji": True},
+                    "action_id": f"incident_{number}",
+                    "value": "k0/5",
+                }
+                for number, text in enumerate(buttons)
+            ],
+        },
+    ]
+
+
 async def alerts(base_url: str, port: str) -> None:
-    """A handler that posts a message for each event: nothing is verified, and nothing is kept."""
+    """A handler that posts a message for each event: nothing is verified, and nothing is kept.
+
+    The message is as rich as the bot's, unless the event asks for one of a single line.
+    """
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=os.environ["SLACK_BOT_TOKEN"], base_url=base_url, session=session)
 
         async def handle(request: web.Request) -> web.Response:
             event = await request.json()
             text = f":red_circle: {event['line']}"
-            await client.chat_postMessage(channel=event["channel"], text=text, blocks=[_section(text)])
+            blocks = [_section(text)] if event.get("short") else _alert(event["line"])
+            await client.chat_postMessage(channel=event["channel"], text=text, blocks=blocks, unfurl_links=False)
             return web.Response(status=202)
 
         app = web.Application()
