@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Protocol as Shape
+from typing import TypeVar
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
@@ -197,6 +199,22 @@ class Snat:
     vaddr: Network
 
 
+class _Named(Shape):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def _called(things: Iterable[N], name: str) -> N:
+    """The one of *things* called *name*; raises KeyError. A mapping for each look-up would cost the folds more."""
+    for thing in things:
+        if thing.name == name:
+            return thing
+    raise KeyError(name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """Directors that share virtual addresses, and everything behind them."""
@@ -211,19 +229,19 @@ class Cluster:
 
     def director(self, name: str) -> Director:
         """The director called *name*; raises KeyError."""
-        return {d.name: d for d in self.directors}[name]
+        return _called(self.directors, name)
 
     def real_server(self, name: str) -> RealServer:
         """The real server called *name*; raises KeyError."""
-        return {r.name: r for r in self.real_servers}[name]
+        return _called(self.real_servers, name)
 
     def service(self, name: str) -> VirtualService:
         """The virtual service called *name*; raises KeyError."""
-        return {s.name: s for s in self.services}[name]
+        return _called(self.services, name)
 
     def vrrp_instance(self, name: str) -> VrrpInstance:
         """The VRRP instance called *name*; raises KeyError."""
-        return {v.name: v for v in self.vrrp_instances}[name]
+        return _called(self.vrrp_instances, name)
 
     def services_of(self, real_server: str) -> tuple[VirtualService, ...]:
         """The services that have *real_server* in their pool."""
@@ -255,7 +273,7 @@ class Fleet:
 
     def cluster(self, name: str) -> Cluster:
         """The cluster called *name*; raises KeyError."""
-        return {c.name: c for c in self.clusters}[name]
+        return _called(self.clusters, name)
 
     def named(self) -> Iterator[tuple[str, Found]]:
         """Every name with what it stands for: the bare one, and ``cluster/name``."""

@@ -44,6 +44,7 @@ from bot.domain.troubles import Matter, Trouble
 
 TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died
 BRIEF = timedelta(seconds=2.5)  # what a director takes back within this was a mistake at its start
+PLACES = {matter: place for place, matter in enumerate(Matter)}
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
 EVIDENCE = 40  # findings that are kept of one incident: more than anybody reads
 NOTES = 200  # lines of one incident's timeline
@@ -95,7 +96,7 @@ def fold(
     for director, name in before.missed.keys() - after.missed.keys():
         work.had_moved(cluster.vrrp_instance(name), director, before.missed[director, name])
     troubles = troubles_of(after, cluster)
-    for trouble in sorted(troubles, key=lambda t: (tuple(Matter).index(t.matter), t)):
+    for trouble in sorted(troubles, key=lambda t: (PLACES[t.matter], t)):
         work.attach(trouble)
     if isinstance(recorded.event, RollCallTaken):
         work.settle(recorded.event)
