@@ -21,6 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.lab)
+        if HERE / "scenarios" in item.path.parents:
+            item.add_marker(pytest.mark.scenario)
 
 
 def sweep_up() -> None:
