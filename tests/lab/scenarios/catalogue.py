@@ -194,8 +194,8 @@ TABLE_CLEARED = Scenario(
     timeline=(
         at(0, clear_table("sv1")),
         at(3, bot_dies()),
-        at(8, bot_lives()),
-        between(0, 20, shows("The IPVS table on sv1")),
+        at(7, bot_lives()),
+        between(0, 30, all_show("The IPVS table on sv1")),
         at(14, restart_keepalived("sv1")),
     ),
     stories=(
