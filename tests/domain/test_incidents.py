@@ -298,3 +298,11 @@ def test_a_vip_that_fails_long_after_a_real_server_died_is_news() -> None:
     pen.probe(300, "http", None, DOWN, "no answer within 0.9 s")
     (incident,) = told(pen.lines)
     assert (incident.kind, incident.opened_at) == (Kind.VIP_UNREACHABLE, NOON + timedelta(seconds=300))
+
+
+def test_a_failover_that_was_found_without_events_does_not_hide_that_no_events_arrive() -> None:
+    pen = Pen().all_well(0)
+    pen.roll_call(30, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
+    pen.silent(40, "sv1").silent(40.1, "sv2")
+    assert sorted(i.kind for i in told(pen.lines)) == [Kind.AGENT_SILENT, Kind.FAILOVER]
+    assert any("it is the way to the bot" in headline(i) for i in told(pen.lines))

@@ -227,7 +227,7 @@ class _Work:
                 instance=instance.name,
                 old_master=incident.old_master or old,
                 new_master=new,
-                moved_at=self._at,
+                moved_at=self._moved_at(),
                 returned_at=None,
                 old_boot=incident.old_boot or (before.boot if before is not None else None),
                 old_behind_s=incident.old_behind_s if incident.old_boot else before.clock_behind_s if before else None,
@@ -272,6 +272,11 @@ class _Work:
         text = f"MASTER moved from {master} to {director}"
         incident = self._put(incident, text, at=said.said_at, stage=Stage.NEW_MASTER)
         self._put(incident, f"nobody saw it: {director} told it late, and {master} holds the address again")
+
+    def _moved_at(self) -> datetime:
+        """Since when the role is known to have moved: what a roll call found, it asked for from then on."""
+        event = self._recorded.event
+        return event.asked_at if isinstance(event, RollCallTaken) else self._at
 
     def _said_at(self, director: str, instance: VrrpInstance) -> datetime:
         """When *director* itself said that it is MASTER, if it did just now; else when it was found."""
