@@ -330,11 +330,13 @@ async def _lost(bench: Bench) -> Result:
     twice = sum(count - 1 for count in said.values())
     refused = sum(call.status == 429 for call in bench.slack.calls)
     return Result(
-        what="incidents that are not told, or told twice, after the burst",
+        what="incidents to be told after the burst, against those that Slack shows once",
         unit="",
-        ours=len(due - said.keys()) + twice,
-        goal=0,
-        note=f"of {len(due)}; Slack took {SLACK_TAKES} messages a second a channel, and refused {refused} calls",
+        ours=len(due) + twice,
+        bare=max(1, len(due & said.keys())),
+        goal=1,
+        note=f"lost {len(due - said.keys())}, told twice {twice}; Slack took {SLACK_TAKES} messages a second a channel "
+        f"and refused {refused} calls",
     )
 
 
