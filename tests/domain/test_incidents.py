@@ -306,3 +306,13 @@ def test_a_failover_that_was_found_without_events_does_not_hide_that_no_events_a
     pen.silent(40, "sv1").silent(40.1, "sv2")
     assert sorted(i.kind for i in told(pen.lines)) == [Kind.AGENT_SILENT, Kind.FAILOVER]
     assert any("it is the way to the bot" in headline(i) for i in told(pen.lines))
+
+
+def test_a_real_server_that_flaps_is_one_story_also_where_its_clients_feel_it_first() -> None:
+    pen = Pen().all_well(0)
+    for began in (100, 140, 180, 220):
+        pen.probe(began, "http", None, DOWN, "connection refused").probe(began + 1, "http", "web1", DOWN, "refused")
+        pen.all_well(began + 2).probe(began + 4, "http", None, UP, "").probe(began + 20, "http", "web1", UP, "")
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.subject, incident.changes) == (Kind.REAL_SERVER_DOWN, "web1", 3)
+    assert incident.flapping

@@ -418,12 +418,20 @@ class _Work:
         ]
         if not related:
             return self._again(trouble) or self._opened(trouble)
+        if trouble.matter is Matter.REAL_SERVER and all(_is_felt_only(i) for i in related):
+            # Its clients felt it before it was known to be down again: the story that goes on is its own.
+            again = self._again(trouble)
+            if again is not None:
+                for other in related:
+                    again = self._merged(again, other)
+                return again
         first, *others = sorted(related, key=lambda i: (_minor(i), i.id))
         fresh = trouble.matter is Matter.VIP and self._at - first.opened_at <= TAKEN_OUT
         if trouble.matter not in MINOR and _minor(first) and first.due(self._at) and not fresh:
             # People have been told of a small thing; its cause is news, and a change of an old message is not.
             first, others = self._opened(trouble), related
-        for other in others:
+        # That clients feel it does not prove that what may have caused it is one story.
+        for other in others if trouble.matter is not Matter.VIP else ():
             first = self._merged(first, other)
         if not first.troubles and first.calm_from is not None:
             first = replace(first, changes=first.changes + 1, calm_from=None, calm_until=None)
@@ -460,7 +468,9 @@ class _Work:
             ended = incident.resolved_at
             if ended is None or incident.withdrawn or self._at - ended > AGAIN_WITHIN:
                 continue
-            if primary(incident) != trouble or (trouble.matter is Matter.ROLE and incident.cause in PLANNED):
+            first = primary(incident)
+            felt = trouble.matter is Matter.VIP and trouble in incident.seen and first is not None and _minor(incident)
+            if not (first == trouble or felt) or (trouble.matter is Matter.ROLE and incident.cause in PLANNED):
                 continue
             again = replace(incident, resolved_at=None, changes=incident.changes + 1, calm_from=None, calm_until=None)
             if trouble.matter is Matter.ROLE:
@@ -636,6 +646,11 @@ class _Work:
 def _asked_since(event: RollCallTaken, incident: Incident) -> bool:
     """Whether the directors were asked after the MASTER came back, where it did."""
     return incident.returned_at is None or event.asked_at >= incident.returned_at
+
+
+def _is_felt_only(incident: Incident) -> bool:
+    """Whether all that is known of *incident* is that a VIP does not answer."""
+    return {t.matter for t in incident.seen} == {Matter.VIP}
 
 
 def _minor(incident: Incident) -> bool:

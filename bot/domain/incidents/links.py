@@ -116,6 +116,11 @@ def _server_needs(name: str, situation: Situation, cluster: Cluster) -> Iterator
     host = cluster.real_server(name).host
     if host:
         yield f"host:{host}"
+    # A health checker that has stopped leaves it in the table: then clients feel what they should not have felt.
+    for service in cluster.services_of(name):
+        master = situation.masters.get(service.vrrp_instance or "")
+        if master:
+            yield f"checker:{master}"
     if situation.failing_probes(name):
         return
     # Only keepalived says so: then what is wrong with the keepalived that says it may be all that is wrong.
