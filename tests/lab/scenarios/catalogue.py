@@ -410,14 +410,16 @@ SLACK_AWAY = Scenario(
 
 WEBHOOK_AWAY = Scenario(
     name="webhook_away",
-    title="the webhook is away for 60 s in the middle of a failover: the agents keep what they have",
+    title="the webhook is away for 60 s, and the MASTER moves meanwhile: the agents keep what they have",
     timeline=(
         at(0, webhook_away()),
-        at(1, stop_keepalived("sv1")),
-        at(20, bot_dies()),
-        at(25, bot_lives()),
+        between(0, 40, all_show("No events arrive")),
+        at(25, stop_keepalived("sv1")),
+        then(3, bot_dies()),
+        then(4, bot_lives()),
+        between(0, 40, all_show(failed_over(STOPPED))),
         at(60, webhook_back()),
-        at(75, start_keepalived("sv1")),
+        at(66, start_keepalived("sv1")),
     ),
     stories=(
         returned(moved(STOPPED)),
