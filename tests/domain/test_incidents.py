@@ -316,3 +316,14 @@ def test_a_real_server_that_flaps_is_one_story_also_where_its_clients_feel_it_fi
     (incident,) = told(pen.lines)
     assert (incident.kind, incident.subject, incident.changes) == (Kind.REAL_SERVER_DOWN, "web1", 3)
     assert incident.flapping
+
+
+def test_a_stopped_web_server_and_a_stopped_keepalived_are_two_stories_although_both_are_of_one_host() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN, "refused").all_well(101)
+    pen.probe(103, "http", None, DOWN, "refused").says(104, "sv1", VrrpState.STOP).says(104.7, "sv2", VrrpState.MASTER)
+    pen.check(105, "sv2", "web1", False).probe(106, "http", None, UP, "")
+    pen.roll_call(107, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
+    assert sorted((i.kind, i.subject) for i in told(pen.lines)) == [
+        (Kind.FAILOVER, "VI_1"),
+        (Kind.REAL_SERVER_DOWN, "web1"),
+    ]

@@ -42,6 +42,7 @@ from bot.domain.observed import UnitActive
 from bot.domain.situation import Said, Situation, filled
 from bot.domain.troubles import Matter, Trouble
 
+UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
 TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died
 BRIEF = timedelta(seconds=2.5)  # what a director takes back within this was a mistake at its start
 PLACES = {matter: place for place, matter in enumerate(Matter)}
@@ -418,6 +419,9 @@ class _Work:
         ]
         if not related:
             return self._again(trouble) or self._opened(trouble)
+        if trouble.matter is Matter.VIP:
+            # An effect stays where it was found: what else could explain it by now is told for itself.
+            related = [i for i in related if trouble in i.troubles] or related
         if trouble.matter is Matter.REAL_SERVER and all(_is_felt_only(i) for i in related):
             # Its clients felt it before it was known to be down again: the story that goes on is its own.
             again = self._again(trouble)
@@ -447,9 +451,9 @@ class _Work:
         )
 
     def _went_along(self, trouble: Trouble, incident: Incident) -> bool:
-        """Whether *trouble* is of a director that lost its role and has not been heard since: it shares that cause."""
+        """Whether *trouble* is of a director that lost its role and is not heard any more: it shares that cause."""
         old, moved_at = incident.old_master, incident.moved_at
-        if old is None or moved_at is None or incident.returned_at is not None:
+        if old is None or moved_at is None or incident.returned_at is not None or self._at - moved_at < UNHEARD:
             return False
         match trouble.matter:
             case Matter.AGENT | Matter.BLIND:
@@ -504,12 +508,14 @@ class _Work:
         """*incident* with *trouble* in it, and called by the cause among what it has now."""
         own = links(trouble, self._situation, self._cluster)
         instances = (Matter.CONTEST, Matter.VACANCY, Matter.ADDRESS, Matter.VIP)
+        # Where a real server explains it already, that clients feel it looks for no other cause.
+        explained = trouble.matter is Matter.VIP and any(t.matter is Matter.REAL_SERVER for t in incident.seen)
         joined = replace(
             incident,
             troubles=incident.troubles | {trouble},
             seen=incident.seen | {trouble},
             explains=incident.explains | own.explains,
-            needs=incident.needs | own.needs,
+            needs=incident.needs if explained else incident.needs | own.needs,
             instance=incident.instance or (trouble.subject if trouble.matter in instances else None),
         )
         if trouble.matter is Matter.BLIND:
