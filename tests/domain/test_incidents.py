@@ -327,3 +327,18 @@ def test_a_stopped_web_server_and_a_stopped_keepalived_are_two_stories_although_
         (Kind.FAILOVER, "VI_1"),
         (Kind.REAL_SERVER_DOWN, "web1"),
     ]
+
+
+def test_an_outage_that_was_over_before_the_new_master_was_heard_is_part_of_its_failover() -> None:
+    pen = Pen().all_well(0).probe(100, "http", None, DOWN, "no answer within 0.9 s").probe(102, "http", None, UP, "")
+    late(pen, 105, 101.5, "sv2", VrrpState.MASTER)
+    pen.roll_call(106, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.services) == (Kind.FAILOVER, ("http",))
+
+
+def test_an_outage_that_was_over_before_the_master_moved_is_a_story_of_its_own() -> None:
+    pen = Pen().all_well(0).probe(100, "http", None, DOWN, "no answer within 0.9 s").probe(102, "http", None, UP, "")
+    pen.all_well(103).says(105, "sv2", VrrpState.MASTER)
+    pen.roll_call(106, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
+    assert {i.kind for i in told(pen.lines)} == {Kind.FAILOVER, Kind.VIP_UNREACHABLE}

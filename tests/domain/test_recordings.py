@@ -12,9 +12,6 @@ from tests.lab.scenarios.catalogue import BY_NAME
 from tests.lab.scenarios.timeline import Story
 from tests.lab.work import words_of
 
-NOT_YET = frozenset({"vrrp_child_killed-late_word"})
-"""Recordings that the fold does not tell as it should yet: this set has to become empty."""
-
 
 def folded(name: str) -> list[Incident]:
     """The stories that the recording *name* adds up to, oldest first."""
@@ -40,9 +37,7 @@ def is_told(story: Story, incidents: list[Incident]) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.xfail] if name in NOT_YET else []) for name in journals.names()]
-)
+@pytest.mark.parametrize("name", journals.names())
 def test_a_recording_folds_into_the_stories_of_its_scenario(name: str) -> None:
     stories = BY_NAME[name.partition("-")[0]].stories or ()
     incidents = folded(name)

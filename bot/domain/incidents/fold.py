@@ -9,7 +9,8 @@ Invariants (tests/domain/test_incidents.py tries them over orders, duplicates an
 3. Only a look confirms: no split brain without two holders found twice, nothing that a table shows without a second
    look, no failover told before somebody was asked who holds the address or asking has taken too long.
 4. A claim that arrives late is history: it joins the timeline and moves nothing.
-5. What was over is not over again: an incident ends once, unless the same trouble begins again soon after.
+5. What was over is not over again: an incident ends once, unless the same trouble begins again soon after. An effect
+   that was over before its cause was heard of is part of the cause's incident: when it was counts, not when it was told.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from bot.domain.troubles import Matter, Trouble
 
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
 TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died
+ASIDE = timedelta(seconds=1)  # how far the clocks of those who tell of one moment may be apart
 BRIEF = timedelta(seconds=2.5)  # what a director takes back within this was a mistake at its start
 PLACES = {matter: place for place, matter in enumerate(Matter)}
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
@@ -90,7 +92,7 @@ def fold(
     context: Context | None = None,
 ) -> Incidents:
     """*state* after *recorded*, which took what is known of *cluster* from *before* to *after*."""
-    work = _Work(state, after, recorded, cluster, context or Context())
+    work = _Work(state, before, after, recorded, cluster, context or Context())
     work.hear()
     for instance in cluster.vrrp_instances:
         work.moved(instance, before.masters.get(instance.name), after.masters.get(instance.name))
@@ -109,9 +111,16 @@ class _Work:
     """The incidents while one event is folded in. It lives for one call of :func:`fold` and is never shared."""
 
     def __init__(
-        self, state: Incidents, situation: Situation, recorded: Recorded, cluster: Cluster, context: Context
+        self,
+        state: Incidents,
+        known: Situation,
+        situation: Situation,
+        recorded: Recorded,
+        cluster: Cluster,
+        context: Context,
     ) -> None:
         self._before = state
+        self._known = known
         self._by_id = {i.id: i for i in state.all}
         self._outages = tuple(o for o in state.outages if o.first_good_at > recorded.recorded_at - REMEMBERED)
         self._situation = situation
@@ -218,7 +227,7 @@ class _Work:
         if known is not None and known.old_master == new:
             self._returned(known, role, old, new)
             return
-        incident = known or self._gathered(role)
+        incident = self._with_past(known or self._gathered(role), role)
         said = self._said_at(new, instance)
         last = self._situation.answers.get(old)
         before = filled(last) if last is not None else None
@@ -399,7 +408,7 @@ class _Work:
         """Give *trouble* to the open incident that it has a cause in common with, or open one of its own."""
         owner = self._gathered(trouble)
         fresh = trouble not in owner.troubles
-        owner = self._joined(owner, trouble)
+        owner = self._joined(self._with_past(owner, trouble) if fresh else owner, trouble)
         owner = self._detailed(owner, trouble)
         if fresh:
             self._put(owner, words_for(trouble, self._situation))
@@ -440,6 +449,34 @@ class _Work:
         if not first.troubles and first.calm_from is not None:
             first = replace(first, changes=first.changes + 1, calm_from=None, calm_until=None)
         return first
+
+    def _with_past(self, incident: Incident, trouble: Trouble) -> Incident:
+        """*incident* with those effects of *trouble* that were over before it was heard of.
+
+        Signals of one event come by different ways: what a director says of it may be later than the last that the
+        probes see of it. Whether they belong together is a matter of when it was, and not of when that was heard.
+        """
+        since, until = self._when(trouble)
+        own = links(trouble, self._situation, self._cluster)
+        for other in [i for i in self._by_id.values() if i.resolved_at is not None and not i.withdrawn]:
+            assert other.resolved_at is not None
+            lasted = other.began_at - ASIDE <= until and since <= other.resolved_at + ASIDE
+            first = primary(other)
+            effect = first is not None and PLACES[trouble.matter] < PLACES[first.matter]
+            if effect and lasted and other.id != incident.id and own.explains & other.needs:
+                incident = self._merged(incident, other)
+        return incident
+
+    def _when(self, trouble: Trouble) -> tuple[datetime, datetime]:
+        """From when to when *trouble* may have begun, where it begins with what was recorded just now."""
+        event = self._recorded.event
+        if not isinstance(event, RollCallTaken):
+            return self._recorded.at_source, self._recorded.at_source
+        if trouble.matter is not Matter.ROLE:
+            return event.asked_at, event.asked_at
+        # It was found otherwise when that was looked at last: it moved at some time since then.
+        old = self._known.answers.get(self._known.masters.get(trouble.subject, ""))
+        return (old.asked_at if old is not None else event.asked_at), event.asked_at
 
     def _burst(self, trouble: Trouble, incident: Incident) -> bool:
         """Whether *trouble* is one more of the real servers that just fell together."""
