@@ -234,13 +234,16 @@ def _members(
     state: Situation, cluster: Cluster, name: str, service: VirtualService, weights: Mapping[tuple[str, str], int]
 ) -> Iterator[Finding]:
     """Members that are not in the table although nothing says that they are down."""
+    if name in state.silent:
+        return  # it may have said so: nothing of what it says is heard
     gone = [
         m.real_server
         for m in service.members
         if (service.name, m.real_server) not in weights
         and (name, service.name, m.real_server) not in state.removed
         and state.judges(name)
-        and state.healthy(service.name, m.real_server) is not False
+        and not state.complaints(m.real_server)
+        and not state.unreachable(cluster.real_server(m.real_server).host or "")
     ]
     others = [d.name for d in cluster.directors if d.name != name]
     if not gone:

@@ -36,6 +36,9 @@ STATES = frozenset({VrrpState.MASTER, VrrpState.BACKUP, VrrpState.FAULT, VrrpSta
 LATE = timedelta(seconds=10)
 """A claim that took longer than this to arrive is history: it tells what was, and moves nothing now."""
 
+ASIDE = timedelta(seconds=1)
+"""How far the clocks of those who tell of one moment may be apart without anything being wrong with them."""
+
 K = TypeVar("K", tuple[str, str], tuple[str, str, str])
 
 REMEMBERED = 6  # claims of one director that are kept
@@ -67,6 +70,14 @@ class Claim:
     said_at: datetime
     observed: bool = False
     before: tuple[Said, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that keepalived's checks on a director said. ``said_at`` is by its clock."""
+
+    up: bool
+    said_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +119,9 @@ class Situation:
     director that gave its address up and took it again at once, and when. ``gaps``: director -> what its agent lost.
     ``missed``: (director, instance) -> when it was MASTER, as it told too late.
 
+    ``checks``: (director, service, real server or "" for the quorum) -> the last that keepalived's checks there said;
+    ``rumoured`` those of them that said DOWN so late that a look has to show it first, and when they were heard.
+
     ``suspected`` is what the last look showed amiss and no second one has confirmed, with the time of the first;
     ``found`` what was confirmed, with the words for it.
     """
@@ -128,6 +142,8 @@ class Situation:
     silent: frozenset[str] = frozenset()
     gaps: Mapping[str, str] = field(default_factory=dict)
     missed: Mapping[tuple[str, str], Said] = field(default_factory=dict)
+    checks: Mapping[tuple[str, str, str], tuple[Check, ...]] = field(default_factory=dict)
+    rumoured: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
     suspected: Mapping[Trouble, datetime] = field(default_factory=dict)
     found: Mapping[Trouble, str] = field(default_factory=dict)
 
@@ -207,7 +223,7 @@ def fold(state: Situation, recorded: Recorded, cluster: Cluster) -> Situation:
     event, at = recorded.event, recorded.recorded_at
     match event:
         case VrrpStateChanged(group=False):
-            return _claimed(state, event, Said(state=event.state, said_at=recorded.at_source, at=at))
+            return _claimed(state, event, Said(state=event.state, said_at=recorded.at_source, at=at), cluster)
         case VrrpStateObserved():
             return _observed(state, event, at)
         case RollCallTaken():
@@ -215,10 +231,10 @@ def fold(state: Situation, recorded: Recorded, cluster: Cluster) -> Situation:
         case HealthChanged():
             health = Health(outcome=event.outcome, since=event.since, reason=event.reason)
             return replace(state, health={**state.health, (event.service, event.real_server): health})
-        case RealServerChanged() | RealServerObserved():
-            return _checked(state, event, at, cluster)
-        case QuorumChanged():
-            return _quorum(state, event, at, cluster)
+        case RealServerChanged() | QuorumChanged():
+            return _checked(state, event, recorded, cluster)
+        case RealServerObserved():
+            return _believed(state, (event.director, event.service, event.real_server), event.up, at)
         case AgentSilenceChanged() | AgentGap() | CertificateChanged() | SenseChanged():
             return _aside(state, event)
         case _:
@@ -240,17 +256,19 @@ def _aside(state: Situation, event: AgentSilenceChanged | AgentGap | Certificate
             return replace(state, senses={**state.senses, event.sense: event})
 
 
-def _claimed(state: Situation, event: VrrpStateChanged, said: Said) -> Situation:
+def _claimed(state: Situation, event: VrrpStateChanged, said: Said, cluster: Cluster) -> Situation:
     if event.state not in STATES:
         return state
     key = (event.director, event.instance)
     last = state.claims.get(key)
     if last is not None and said.late and said.said_at < last.said_at:
         return state  # it has said something newer since: an old word that was repeated changes nothing
+    if last is not None and _is_repeated(said, last):
+        return state
     before = (*last.before, Said(state=last.state, said_at=last.said_at, at=last.at)) if last else ()
     claim = Claim(state=said.state, at=said.at, said_at=said.said_at, before=before[-REMEMBERED:])
     masters, readdressed, missed = dict(state.masters), dict(state.readdressed), dict(state.missed)
-    if event.state is VrrpState.MASTER and said.late:
+    if event.state is VrrpState.MASTER and (said.late or _answered_since(state, key, said, cluster)):
         missed[key] = said
     elif event.state is VrrpState.MASTER:
         masters[event.instance] = event.director
@@ -266,7 +284,25 @@ def _claimed(state: Situation, event: VrrpStateChanged, said: Said) -> Situation
         # A director whose keepalived stops or starts anew has an empty or a fresh table: its old verdicts are void.
         removed=_without(state.removed, event.director) if gone else state.removed,
         quorumless=_without(state.quorumless, event.director) if gone else state.quorumless,
+        rumoured=_without(state.rumoured, event.director) if gone else state.rumoured,
     )
+
+
+def _answered_since(state: Situation, key: tuple[str, str], said: Said, cluster: Cluster) -> bool:
+    """Whether the director was asked after it became MASTER and did not hold the address any more: that is over."""
+    director, name = key
+    known = state.answers.get(director)
+    if known is None or not known.answer.answered:
+        return False
+    vips = {str(v.ip) for v in cluster.vrrp_instance(name).virtual_addresses}
+    asked_later = known.asked_at > by_our_clock(state, director, said.said_at) + ASIDE
+    return asked_later and not vips & set(known.answer.holds)
+
+
+def _is_repeated(said: Said, last: Claim) -> bool:
+    """Whether *said* was heard already: an agent that got no receipt for a word sends it again."""
+    words = (*last.before, Said(state=last.state, said_at=last.said_at, at=last.at))
+    return any((word.state, word.said_at) == (said.state, said.said_at) for word in words)
 
 
 def _without(mapping: Mapping[K, datetime], director: str) -> Mapping[K, datetime]:
@@ -319,14 +355,40 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
     readdressed = {i: (d, since) for i, (d, since) in state.readdressed.items() if since > event.asked_at}
     gaps = {d: why for d, why in state.gaps.items() if event.answer(d) is None}
     missed = {k: said for k, said in state.missed.items() if said.at > event.asked_at or event.answer(k[0]) is None}
-    return replace(
+    held = replace(
         held,
         removed=removed,
+        restored={**state.restored, **_put_back(state, event)},
         quorumless=quorumless,
         readdressed=readdressed,
         gaps=gaps,
         missed=missed,
     )
+    return _rumours_settled(held, event, at)
+
+
+def _put_back(state: Situation, event: RollCallTaken) -> Mapping[tuple[str, str, str], datetime]:
+    """What keepalived has put back into its tables since they were looked at last: as good as a word of its checks."""
+    back = {}
+    for answer in event.answers:
+        known = state.answers.get(answer.director)
+        before = known.answer.weights if known is not None else None
+        if before is not None and answer.weights is not None:
+            had = {(s, r) for s, r, _ in before}
+            back |= {(answer.director, s, r): event.asked_at for s, r, _ in answer.weights if (s, r) not in had}
+    return back
+
+
+def _rumours_settled(state: Situation, event: RollCallTaken, at: datetime) -> Situation:
+    """*state* with what was said too late taken for true where the look shows it, and forgotten where it does not."""
+    for key, heard in state.rumoured.items():
+        answer = event.answer(key[0])
+        if answer is None or heard > event.asked_at:
+            continue
+        if answer.answered and _in_table(answer, key[1], key[2]) is False:
+            state = _believed(state, key, up=False, at=at)
+        state = replace(state, rumoured={k: v for k, v in state.rumoured.items() if k != key})
+    return state
 
 
 FRESH = timedelta(seconds=8)
@@ -336,11 +398,12 @@ FRESH = timedelta(seconds=8)
 def holding(state: Situation, instance: VrrpInstance, asked_at: datetime) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Who held an address of *instance* at *asked_at*, and who has not been heard of since: it may hold it, too.
 
-    An answer counts if it was asked for about then, and after the last word that anybody said of the instance.
+    An answer counts if it was asked for about then, and after the last word that anybody said of the instance: when
+    that was said, however much later it was heard.
     """
     words = [
-        claim.at
-        for (_, name), claim in state.claims.items()
+        min(claim.at, by_our_clock(state, director, claim.said_at))
+        for (director, name), claim in state.claims.items()
         if name == instance.name and not claim.observed and claim.at - claim.said_at <= LATE
     ]
     since = max([asked_at - FRESH, *words])
@@ -406,33 +469,68 @@ def _void(answer: RollCallAnswer | None, service: str, server: str) -> bool:
     return _gone(answer) or any((s, r) == (service, server) and weight > 0 for s, r, weight in answer.weights or ())
 
 
-def _checked(
-    state: Situation, event: RealServerChanged | RealServerObserved, at: datetime, cluster: Cluster
-) -> Situation:
-    names = names_of(cluster, event) if isinstance(event, RealServerChanged) else (event.service, event.real_server)
+def _checked(state: Situation, event: RealServerChanged | QuorumChanged, recorded: Recorded, cluster: Cluster) -> Situation:
+    """*state* with what keepalived's checks on a director say of a real server, or of a service as a whole."""
+    names = names_of(cluster, event) if isinstance(event, RealServerChanged) else _service_alone(cluster, event)
     if names is None:
         return state
-    service, server = names
-    key = (event.director, service, server)
-    removed, restored = dict(state.removed), dict(state.restored)
-    if event.up:
-        removed.pop(key, None)
+    key = (event.director, *names)
+    word = Check(up=event.up, said_at=recorded.at_source)
+    heard = state.checks.get(key, ())
+    if word in heard:
+        return state  # an agent that got no receipt for a word sends it again
+    state = replace(state, checks={**state.checks, key: (*heard, word)[-REMEMBERED:]})
+    said_at = by_our_clock(state, event.director, recorded.at_source)
+    rumoured = {k: at for k, at in state.rumoured.items() if k != key}
+    if _overtaken(state, key, event.up, said_at):
+        return replace(state, rumoured=rumoured)
+    if not event.up and recorded.recorded_at - said_at > LATE:
+        return replace(state, rumoured={**rumoured, key: recorded.recorded_at})
+    return _believed(replace(state, rumoured=rumoured), key, event.up, recorded.recorded_at)
+
+
+def _believed(state: Situation, key: tuple[str, str, str], up: bool, at: datetime) -> Situation:
+    """*state* with what *key* (director, service, real server or "" for its quorum) says taken for true."""
+    director, service, server = key
+    if not server:
+        quorumless = {k: since for k, since in state.quorumless.items() if k != (director, service)}
+        if not up:
+            quorumless[director, service] = state.quorumless.get((director, service), at)
+        return replace(state, quorumless=quorumless)
+    removed, restored = {k: since for k, since in state.removed.items() if k != key}, dict(state.restored)
+    if up:
         restored[key] = at
     else:
-        removed.setdefault(key, at)
+        removed[key] = state.removed.get(key, at)
     return replace(state, removed=removed, restored=restored)
 
 
-def _quorum(state: Situation, event: QuorumChanged, at: datetime, cluster: Cluster) -> Situation:
+def by_our_clock(state: Situation, director: str, said_at: datetime) -> datetime:
+    """*said_at*, by the clock of *director*, on the bot's clock, as far as it is known how far that one is behind."""
+    known = state.answers.get(director)
+    last = filled(known) if known is not None else None
+    return said_at + timedelta(seconds=last.clock_behind_s or 0.0) if last is not None else said_at
+
+
+def _overtaken(state: Situation, key: tuple[str, str, str], up: bool, said_at: datetime) -> bool:
+    """Whether the director's table, as it was found later than *said_at*, shows that the word is not true any more."""
+    known = state.answers.get(key[0])
+    if known is None or known.asked_at <= said_at + ASIDE:
+        return False
+    there = _in_table(known.answer, key[1], key[2])
+    return there is not None and there is not up
+
+
+def _in_table(answer: RollCallAnswer, service: str, server: str) -> bool | None:
+    """Whether *server* (any, where it is empty) takes clients in the table; None where that cannot be said."""
+    if answer.weights is None or _gone(answer) or (answer.services is not None and service not in answer.services):
+        return None
+    return any(s == service and server in ("", r) and weight > 0 for s, r, weight in answer.weights)
+
+
+def _service_alone(cluster: Cluster, event: QuorumChanged) -> tuple[str, str] | None:
     service = service_of(cluster, event.service)
-    if service is None:
-        return state
-    quorumless = dict(state.quorumless)
-    if event.up:
-        quorumless.pop((event.director, service), None)
-    else:
-        quorumless.setdefault((event.director, service), at)
-    return replace(state, quorumless=quorumless)
+    return None if service is None else (service, "")
 
 
 def service_of(cluster: Cluster, key: ServiceKey) -> str | None:

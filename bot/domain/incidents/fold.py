@@ -23,6 +23,7 @@ from operator import is_
 from bot.domain.copies import replace
 from bot.domain.events import (
     Due,
+    HealthChanged,
     IncidentAcknowledged,
     OutageMeasured,
     Recorded,
@@ -32,20 +33,19 @@ from bot.domain.events import (
     VrrpStateChanged,
 )
 from bot.domain.fleet import Cluster, VrrpInstance
-from bot.domain.incidents.causes import cause_of, fresh, why_unreachable, word_cause
+from bot.domain.incidents.causes import FIRM, cause_of, fresh, why_unreachable, word_cause
 from bot.domain.incidents.kinds import BURST, ROLL_CALL_HOLD, hold_of, named, primary
-from bot.domain.incidents.links import links
+from bot.domain.incidents.links import Links, links
 from bot.domain.incidents.notes import well_again, words_for
 from bot.domain.incidents.present import services_of, troubles_of
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Incidents, Kind, Note, Stage
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import Said, Situation, filled
+from bot.domain.situation import ASIDE, LATE, Said, Situation, by_our_clock, filled
 from bot.domain.troubles import Matter, Trouble
 
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
 TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died
-ASIDE = timedelta(seconds=1)  # how far the clocks of those who tell of one moment may be apart
 BRIEF = timedelta(seconds=2.5)  # what a director takes back within this was a mistake at its start
 PLACES = {matter: place for place, matter in enumerate(Matter)}
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
@@ -57,7 +57,7 @@ FIRST_CALM = timedelta(seconds=30)  # how long what flaps has to be calm before 
 LONGEST_CALM = timedelta(minutes=10)
 
 # What may pass before anybody was told it: then it was a mistake, or nothing that anybody has to know.
-FORGIVEN = frozenset({Kind.AGENT_SILENT, Kind.EVENTS_MISSED, Kind.NO_WAY_IN, Kind.DIRECTOR_LOST})
+FORGIVEN = frozenset({Kind.AGENT_SILENT, Kind.EVENTS_MISSED, Kind.NO_WAY_IN, Kind.DIRECTOR_LOST, Kind.TABLES_DIFFER})
 MINOR = frozenset({Matter.REAL_SERVER, Matter.AGENT, Matter.STREAM, Matter.WEIGHT, Matter.DIFFERENCE, Matter.BLIND})
 """Troubles that are rather told as part of a greater one than the other way round."""
 
@@ -68,7 +68,6 @@ CLEAR_AT_ONCE = frozenset(
         Matter.CHECKER,
         Matter.NAT,
         Matter.WEIGHT,
-        Matter.DIFFERENCE,
         Matter.CERTIFICATE,
         Matter.SENSE,
     }
@@ -177,7 +176,15 @@ class _Work:
                 mine = [n.text for n in incident.timeline if n.text.startswith(f"{event.director} says ")]
                 # keepalived repeats itself: a remark for each advertisement that waited, the states at each start.
                 if not mine or not mine[-1].startswith(words):
-                    self._put(incident, words + heard, at=said, stage=stage)
+                    incident = self._put(incident, words + heard, at=said, stage=stage)
+                self._explained(incident)
+
+    def _explained(self, incident: Incident) -> None:
+        """A word that comes when the story is over may still be the one that tells why."""
+        if incident.resolved_at is None or incident.old_master is None or incident.cause is not Cause.UNKNOWN:
+            return
+        instance = self._cluster.vrrp_instance(incident.instance or "")
+        self._put(replace(incident, cause=word_cause(incident, instance, self._situation)))
 
     def _measured(self, outage: OutageMeasured) -> None:
         """Probes measured an outage of a VIP: it belongs to the incident around it, or to one that is yet to open."""
@@ -254,39 +261,52 @@ class _Work:
     def had_moved(self, instance: VrrpInstance, director: str, said: Said) -> None:
         """*director* was MASTER at *said*, as it told too late, and a look has shown that it no longer is.
 
-        Where no story covers that time, there was one that nobody saw: it is told as over.
+        Where a story covers that time, the move belongs to it. Where none does, there was one that nobody saw: it is
+        told as over.
         """
         master = self._situation.masters.get(instance.name)
-        known = any(
-            i.instance == instance.name
+        stories = [
+            i
+            for i in self._by_id.values()
+            if i.instance == instance.name
             and not i.withdrawn
             and i.began_at - REMEMBERED <= said.said_at <= (i.resolved_at or self._at) + REMEMBERED
-            for i in self._by_id.values()
-        )
-        if master in (None, director) or known:
+        ]
+        if master in (None, director) or any(i.old_master is not None for i in stories):
             return
         role = Trouble(matter=Matter.ROLE, subject=instance.name)
+        moved = next((i for i in stories if i.began_at - ASIDE <= said.said_at <= (i.resolved_at or self._at)), None)
+        if stories and moved is None:
+            return
+        if moved is None:
+            over = replace(self._opened(role), opened_at=said.said_at, resolved_at=self._at, settled=True)
+        else:
+            over = moved
         incident = replace(
-            self._joined(self._opened(role), role),
+            self._joined(over, role),
+            troubles=over.troubles,
             old_master=master,
             new_master=master,
-            opened_at=said.said_at,
             moved_at=said.said_at,
             returned_at=self._at,
-            resolved_at=self._at,
-            settled=True,
-            troubles=frozenset(),
             instance=instance.name,
         )
-        incident = replace(incident, cause=word_cause(incident, instance, self._situation))
+        cause = cause_of(incident, instance, self._situation, self._mutes)
+        incident = replace(incident, cause=cause if cause in FIRM else word_cause(incident, instance, self._situation))
         text = f"MASTER moved from {master} to {director}"
         incident = self._put(incident, text, at=said.said_at, stage=Stage.NEW_MASTER)
         self._put(incident, f"nobody saw it: {director} told it late, and {master} holds the address again")
 
     def _moved_at(self) -> datetime:
-        """Since when the role is known to have moved: what a roll call found, it asked for from then on."""
+        """Since when the role is known to have moved: when that was said, or asked for, and not when it was heard."""
         event = self._recorded.event
-        return event.asked_at if isinstance(event, RollCallTaken) else self._at
+        match event:
+            case RollCallTaken():
+                return event.asked_at
+            case VrrpStateChanged():
+                return min(self._at, by_our_clock(self._situation, event.director, self._recorded.at_source))
+            case _:
+                return self._at
 
     def _said_at(self, director: str, instance: VrrpInstance) -> datetime:
         """When *director* itself said that it is MASTER, if it did just now; else when it was found."""
@@ -427,7 +447,7 @@ class _Work:
             or self._went_along(trouble, i)
         ]
         if not related:
-            return self._again(trouble) or self._opened(trouble)
+            return self._again(trouble) or self._not_over(trouble, own) or self._opened(trouble)
         if trouble.matter is Matter.VIP:
             # An effect stays where it was found: what else could explain it by now is told for itself.
             related = [i for i in related if trouble in i.troubles] or related
@@ -467,9 +487,24 @@ class _Work:
                 incident = self._merged(incident, other)
         return incident
 
+    def _not_over(self, trouble: Trouble, own: Links) -> Incident | None:
+        """The incident that *trouble* began in and outlasts: it was called over too early, for want of that word."""
+        since, until = self._when(trouble)
+        for incident in sorted(self._by_id.values(), key=lambda i: -i.id):
+            ended = incident.resolved_at
+            if ended is None or incident.withdrawn or self._at - ended > LATE:
+                continue
+            if incident.began_at - ASIDE <= until and since <= ended and own.meet(incident.explains, incident.needs):
+                again = replace(incident, resolved_at=None)
+                self._by_id[again.id] = again
+                return again
+        return None
+
     def _when(self, trouble: Trouble) -> tuple[datetime, datetime]:
         """From when to when *trouble* may have begun, where it begins with what was recorded just now."""
         event = self._recorded.event
+        if isinstance(event, HealthChanged):
+            return event.since, event.since
         if not isinstance(event, RollCallTaken):
             return self._recorded.at_source, self._recorded.at_source
         if trouble.matter is not Matter.ROLE:

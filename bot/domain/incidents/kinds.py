@@ -61,6 +61,7 @@ ROLL_CALL_HOLD = timedelta(seconds=5)  # how long a claim waits for a roll call 
 HOST_HOLD = timedelta(seconds=15)  # how long a real server waits for word of the director that it lives inside of
 LOST_HOLD = timedelta(seconds=15)  # how long a director that is silent alone is asked again before it counts as lost
 STREAM_HOLD = timedelta(seconds=20)  # how long a missed event waits for word that its agent is silent
+DIFFERENCE_HOLD = timedelta(seconds=12)  # how long what nothing was said of waits for the word that is on its way
 BURST = timedelta(seconds=10)  # real servers that fall within this are one story until a cause is known
 
 
@@ -119,6 +120,8 @@ def hold_of(trouble: Trouble, cluster: Cluster) -> timedelta:
             return LOST_HOLD
         case Matter.STREAM:
             return STREAM_HOLD
+        case Matter.DIFFERENCE:
+            return DIFFERENCE_HOLD
         case Matter.AGENT | Matter.ROLE | Matter.ADDRESS | Matter.PROCESS | Matter.UNIT:
             return ROLL_CALL_HOLD
         case _:
