@@ -117,6 +117,7 @@ class Situation:
     when roll calls in a row found its address on more than one director, ``split`` those where a second one did.
     ``holders``: instance -> who held it at the last look, as far as was known by then. ``readdressed``: instance -> the
     director that gave its address up and took it again at once, and when. ``gaps``: director -> what its agent lost.
+    ``awaited``: director -> since when it has been known to be asked without having answered since.
     ``missed``: (director, instance) -> when it was MASTER, as it told too late.
 
     ``checks``: (director, service, real server or "" for the quorum) -> the last that keepalived's checks there said;
@@ -141,6 +142,7 @@ class Situation:
     senses: Mapping[Sense, SenseChanged] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
     gaps: Mapping[str, str] = field(default_factory=dict)
+    awaited: Mapping[str, datetime] = field(default_factory=dict)
     missed: Mapping[tuple[str, str], Said] = field(default_factory=dict)
     checks: Mapping[tuple[str, str, str], tuple[Check, ...]] = field(default_factory=dict)
     rumoured: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
@@ -339,7 +341,8 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
         **state.answers,
         **{a.director: _answer(state.answers.get(a.director), a, event, at) for a in event.answers},
     }
-    held = replace(state, answers=answers)
+    silent = {d: since for d, since in state.awaited.items() if not ((a := event.answer(d)) and a.answered)}
+    held = replace(state, answers=answers, awaited={**{d: at for d in event.waiting}, **silent})
     for instance in cluster.vrrp_instances:
         held = _held(held, instance, event.asked_at, at)
     removed = {

@@ -366,6 +366,18 @@ class _Work:
                 incident = self._examine(incident, self._cluster.vrrp_instance(incident.instance), event)
             if not incident.settled and self._is_settled(incident, event):
                 self._put(replace(incident, settled=True))
+        for incident in [i for i in self._by_id.values() if i.cause is Cause.AWAITED and i.resolved_at is not None]:
+            self._answered_at_last(incident, event)
+
+    def _answered_at_last(self, incident: Incident, event: RollCallTaken) -> None:
+        """Why a director was away takes a closer look at it, which may come when it is back and its story over."""
+        assert incident.resolved_at is not None
+        if incident.withdrawn or self._at - incident.resolved_at > LATE or not event.answer(incident.old_master or ""):
+            return
+        instance = self._cluster.vrrp_instance(incident.instance or "")
+        cause = cause_of(incident, instance, self._situation, self._mutes)
+        if cause not in (Cause.AWAITED, Cause.UNKNOWN):
+            self._put(replace(incident, cause=cause), f"{incident.old_master}: {cause.value}")
 
     def _examine(self, incident: Incident, instance: VrrpInstance, event: RollCallTaken) -> Incident:
         """*incident* with who holds the address, why it moved and why it does not answer, as found now."""
@@ -525,7 +537,9 @@ class _Work:
     def _went_along(self, trouble: Trouble, incident: Incident) -> bool:
         """Whether *trouble* is of a director that lost its role and is not heard any more: it shares that cause."""
         old, moved_at = incident.old_master, incident.moved_at
-        if old is None or moved_at is None or incident.returned_at is not None or self._at - moved_at < UNHEARD:
+        if old is None or moved_at is None or incident.returned_at is not None:
+            return False
+        if self._at - min(moved_at, self._situation.awaited.get(old, moved_at)) < UNHEARD:
             return False
         match trouble.matter:
             case Matter.AGENT | Matter.BLIND:
