@@ -117,7 +117,6 @@ class Situation:
     when roll calls in a row found its address on more than one director, ``split`` those where a second one did.
     ``holders``: instance -> who held it at the last look, as far as was known by then. ``readdressed``: instance -> the
     director that gave its address up and took it again at once, and when. ``gaps``: director -> what its agent lost.
-    ``awaited``: director -> since when it has been known to be asked without having answered since.
     ``missed``: (director, instance) -> when it was MASTER, as it told too late.
 
     ``checks``: (director, service, real server or "" for the quorum) -> the last that keepalived's checks there said;
@@ -142,7 +141,6 @@ class Situation:
     senses: Mapping[Sense, SenseChanged] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
     gaps: Mapping[str, str] = field(default_factory=dict)
-    awaited: Mapping[str, datetime] = field(default_factory=dict)
     missed: Mapping[tuple[str, str], Said] = field(default_factory=dict)
     checks: Mapping[tuple[str, str, str], tuple[Check, ...]] = field(default_factory=dict)
     rumoured: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
@@ -341,8 +339,7 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
         **state.answers,
         **{a.director: _answer(state.answers.get(a.director), a, event, at) for a in event.answers},
     }
-    silent = {d: since for d, since in state.awaited.items() if not ((a := event.answer(d)) and a.answered)}
-    held = replace(state, answers=answers, awaited={**{d: at for d in event.waiting}, **silent})
+    held = replace(state, answers=answers)
     for instance in cluster.vrrp_instances:
         held = _held(held, instance, event.asked_at, at)
     removed = {
@@ -472,7 +469,9 @@ def _void(answer: RollCallAnswer | None, service: str, server: str) -> bool:
     return _gone(answer) or any((s, r) == (service, server) and weight > 0 for s, r, weight in answer.weights or ())
 
 
-def _checked(state: Situation, event: RealServerChanged | QuorumChanged, recorded: Recorded, cluster: Cluster) -> Situation:
+def _checked(
+    state: Situation, event: RealServerChanged | QuorumChanged, recorded: Recorded, cluster: Cluster
+) -> Situation:
     """*state* with what keepalived's checks on a director say of a real server, or of a service as a whole."""
     names = names_of(cluster, event) if isinstance(event, RealServerChanged) else _service_alone(cluster, event)
     if names is None:

@@ -1,6 +1,6 @@
 """The fold: what one more event makes of a cluster's incidents.
 
-Invariants (tests/domain/test_incidents.py tries them over orders, duplicates and delays):
+Invariants (tests/domain/test_disturbed.py tries them over orders, duplicates and delays of what really happened):
 
 1. A trouble belongs to at most one open incident; an incident is open as long as one of its troubles is, and a while
    longer when it flaps.
@@ -8,9 +8,11 @@ Invariants (tests/domain/test_incidents.py tries them over orders, duplicates an
    whichever of them was noticed first. Incidents that turn out to have one cause become one.
 3. Only a look confirms: no split brain without two holders found twice, nothing that a table shows without a second
    look, no failover told before somebody was asked who holds the address or asking has taken too long.
-4. A claim that arrives late is history: it joins the timeline and moves nothing.
-5. What was over is not over again: an incident ends once, unless the same trouble begins again soon after. An effect
-   that was over before its cause was heard of is part of the cause's incident: when it was counts, not when it was told.
+4. When it was counts, not when it was heard. A claim that arrives late, that was heard before, or that a look has
+   overtaken is history: it joins the timeline and moves nothing.
+5. What was over is not over again: an incident ends once, unless the same trouble begins again soon after, or one that
+   began in it and is still there was heard of only then. An effect that was over before its cause was heard of becomes
+   part of the cause's incident.
 """
 
 from __future__ import annotations
@@ -537,9 +539,7 @@ class _Work:
     def _went_along(self, trouble: Trouble, incident: Incident) -> bool:
         """Whether *trouble* is of a director that lost its role and is not heard any more: it shares that cause."""
         old, moved_at = incident.old_master, incident.moved_at
-        if old is None or moved_at is None or incident.returned_at is not None:
-            return False
-        if self._at - min(moved_at, self._situation.awaited.get(old, moved_at)) < UNHEARD:
+        if old is None or moved_at is None or incident.returned_at is not None or self._at - moved_at < UNHEARD:
             return False
         match trouble.matter:
             case Matter.AGENT | Matter.BLIND:
