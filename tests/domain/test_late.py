@@ -187,6 +187,7 @@ def test_what_began_in_a_story_and_is_heard_when_it_is_over_is_not_a_story_of_it
     now = NOON + timedelta(seconds=118)
     assert [(i.kind, i.open) for i in told(pen) if i.due(now)] == [(Kind.FAILOVER, False)]
     said(pen.check(119.5, "sv2", "web1", up=False), 116.8)
+    pen.roll_call(120, answer("sv1", holds=True), answer("sv2", weights=NO_WEB1))
     assert [(i.kind, i.open) for i in told(pen)] == [(Kind.FAILOVER, True)]
     pen.check(125, "sv2", "web1", up=True)
     assert [(i.kind, i.open) for i in told(pen)] == [(Kind.FAILOVER, False)]
