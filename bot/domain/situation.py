@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -97,6 +97,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What a closer look showed of a director's host: its boot, and how far its clock was behind the bot's.
+
+    ``holds`` are the virtual addresses that it had then.
+    """
+
+    at: datetime
+    holds: tuple[str, ...]
+    boot: str
+    behind_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What the probes last found of a target, and since when."""
 
@@ -109,7 +122,8 @@ class Health:
 class Situation:
     """Everything known of one cluster.
 
-    ``claims``: (director, instance) -> claim. ``answers``: director -> its last answer. ``masters``: instance -> the
+    ``claims``: (director, instance) -> claim. ``answers``: director -> its last answer. ``hosts``: director -> what the
+    last closer looks showed of its host, oldest first. ``masters``: instance -> the
     director believed to hold it (claimed or found). ``health``: (service, real server or None for the VIP).
     ``removed``: (director, service, real server) -> since when keepalived there says it is down; ``restored``: when it
     last said that it is up. ``quorumless``:
@@ -128,6 +142,7 @@ class Situation:
 
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    hosts: Mapping[str, tuple[Host, ...]] = field(default_factory=dict)
     masters: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[tuple[str, str | None], Health] = field(default_factory=dict)
     removed: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
@@ -146,6 +161,11 @@ class Situation:
     rumoured: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
     suspected: Mapping[Trouble, datetime] = field(default_factory=dict)
     found: Mapping[Trouble, str] = field(default_factory=dict)
+
+    def host_before(self, director: str, at: datetime, instance: VrrpInstance) -> Host | None:
+        """What was seen of the host of *director* when it last held *instance* before *at*; None where nothing was."""
+        vips = {str(v.ip) for v in instance.virtual_addresses}
+        return next((h for h in reversed(self.hosts.get(director, ())) if h.at < at and vips & set(h.holds)), None)
 
     def unreachable(self, director: str) -> bool:
         """Whether *director* was asked and did not answer, and nothing else says that it lives."""
@@ -339,7 +359,7 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
         **state.answers,
         **{a.director: _answer(state.answers.get(a.director), a, event, at) for a in event.answers},
     }
-    held = replace(state, answers=answers)
+    held = replace(state, answers=answers, hosts={**state.hosts, **dict(_hosts(state, event, at))})
     for instance in cluster.vrrp_instances:
         held = _held(held, instance, event.asked_at, at)
     removed = {
@@ -365,6 +385,16 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
         missed=missed,
     )
     return _rumours_settled(held, event, at)
+
+
+def _hosts(state: Situation, event: RollCallTaken, at: datetime) -> Iterator[tuple[str, tuple[Host, ...]]]:
+    for answer in event.answers:
+        if answer.boot is not None:
+            host = Host(at=at, holds=answer.holds, boot=answer.boot, behind_s=answer.clock_behind_s)
+            seen = state.hosts.get(answer.director, ())
+            # Of looks that showed the same, the first and the last are enough.
+            same = len(seen) > 1 and all(replace(h, at=at) == host for h in seen[-2:])
+            yield answer.director, (*(seen[:-1] if same else seen), host)[-REMEMBERED:]
 
 
 def _put_back(state: Situation, event: RollCallTaken) -> Mapping[tuple[str, str, str], datetime]:

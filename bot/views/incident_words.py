@@ -12,6 +12,7 @@ WHY = {
     Cause.UNKNOWN: "why is not known: {old} answers and keepalived runs there",
     Cause.AWAITED: "{old} has not answered so far",
     Cause.DIED: "unplanned: {old} does not answer",
+    Cause.SILENT: "why is not known: {old} did not answer for a while",
     Cause.PAUSED: "unplanned: {old} stood still; it did not reboot, and its clock fell behind",
     Cause.CUT_OFF: "unplanned: {old} was cut off; it did not reboot",
     Cause.REBOOTED: "planned: {old} was rebooted",
@@ -31,7 +32,9 @@ def headline(incident: Incident) -> str:
     """The one sentence that a phone shows."""
     if incident.withdrawn:
         return _withdrawn(incident)
-    said = (_over if incident.resolved_at is not None else _open)(incident)
+    # What flaps stays open while it is calm: it is headed by what is so just now.
+    well = incident.resolved_at is not None or (incident.flapping and not incident.troubles)
+    said = (_over if well else _open)(incident)
     return f"{said} — {_flaps(incident)}" if incident.flapping else said
 
 

@@ -342,3 +342,53 @@ def test_an_outage_that_was_over_before_the_master_moved_is_a_story_of_its_own()
     pen.all_well(103).says(105, "sv2", VrrpState.MASTER)
     pen.roll_call(106, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
     assert {i.kind for i in told(pen.lines)} == {Kind.FAILOVER, Kind.VIP_UNREACHABLE}
+
+
+def came_back(seen: Pen) -> Incident:
+    """*seen*, whose sv1 then dies, is asked in vain, and answers again with the boot "new"."""
+    pen = seen.roll_call(103.0, answer("sv1", error="no answer within 2.5 s"), answer("sv2"))
+    pen.says(103.6, "sv2", VrrpState.MASTER)
+    pen.roll_call(106.1, answer("sv1", error="no answer within 2.5 s"), answer("sv2", holds=True))
+    pen.says(201, "sv1", VrrpState.BACKUP).roll_call(202, answer("sv1", boot="new"), answer("sv2", holds=True))
+    pen.says(204, "sv1", VrrpState.MASTER).says(204.1, "sv2", VrrpState.BACKUP)
+    pen.roll_call(205, answer("sv1", holds=True, boot="new"), answer("sv2"))
+    (incident,) = told(pen.lines)
+    return incident
+
+
+def test_a_director_that_was_away_and_has_the_boot_it_had_was_cut_off() -> None:
+    known = Pen().roll_call(0, answer("sv1", holds=True, boot="new"), answer("sv2"))
+    assert came_back(known).cause is Cause.CUT_OFF
+
+
+def test_a_director_whose_boot_was_not_known_before_it_died_was_not_cut_off_for_all_that_is_known() -> None:
+    assert came_back(Pen().all_well(0)).cause is Cause.DIED
+
+
+def test_a_boot_that_was_seen_after_the_move_is_not_the_one_from_before() -> None:
+    """sv1 died and is back before sv2's word is heard: its boot is known from a look at what came back."""
+    pen = Pen().all_well(0).roll_call(103.0, answer("sv1", error="no answer within 2.5 s"), answer("sv2"))
+    pen.roll_call(107.0, answer("sv1", boot="new"), answer("sv2"))
+    late(pen, 108, 101, "sv2", VrrpState.MASTER)
+    event = RollCallTaken(
+        cluster="site",
+        reason="test",
+        asked_at=NOON + timedelta(seconds=107.5),
+        answers=(answer("sv2", holds=True),),
+        waiting=("sv1",),
+    )
+    pen.at(108.5, event).roll_call(110, answer("sv1", boot="new"), answer("sv2", holds=True))
+    (incident,) = told(pen.lines)
+    assert (incident.old_boot, incident.cause) == (None, Cause.SILENT)
+
+
+def test_what_flaps_is_headed_by_what_is_so_just_now() -> None:
+    pen = Pen().all_well(0)
+    for began in (100, 140, 180, 220):
+        pen.probe(began, "http", "web1", DOWN, "refused").probe(began + 20, "http", "web1", UP, "")
+    (incident,) = told(pen.lines)
+    assert incident.open
+    assert headline(incident) == "web1 is up again — flapping: 8 changes in 2 min 20 s"
+    pen.probe(250, "http", "web1", DOWN, "refused")
+    (incident,) = told(pen.lines)
+    assert headline(incident) == "web1 is down — flapping: 9 changes in 2 min 30 s"

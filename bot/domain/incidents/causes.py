@@ -23,7 +23,7 @@ FIRM = frozenset(
 
 
 # What the next look may correct.
-DOUBTED = frozenset({Cause.UNKNOWN, Cause.AWAITED, Cause.DIED})
+DOUBTED = frozenset({Cause.UNKNOWN, Cause.AWAITED, Cause.SILENT, Cause.DIED})
 
 
 def cause_of(
@@ -129,7 +129,8 @@ def _by_its_answer(incident: Incident, instance: VrrpInstance, situation: Situat
     if incident.cause is Cause.AWAITED:
         if known.answer.boot is None:
             return Cause.AWAITED  # it answers again: why it did not, the closer look tells
-        return _came_back(incident, instance, situation, known) or Cause.UNKNOWN
+        # Without the boot that it had, nobody can say whether it rebooted: that it was away is all that is known.
+        return _came_back(incident, instance, situation, known) or Cause.SILENT
     return incident.cause
 
 

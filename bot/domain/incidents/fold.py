@@ -43,7 +43,7 @@ from bot.domain.incidents.present import services_of, troubles_of
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Incidents, Kind, Note, Stage
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import ASIDE, LATE, Said, Situation, by_our_clock, filled
+from bot.domain.situation import ASIDE, LATE, Said, Situation, by_our_clock
 from bot.domain.troubles import Matter, Trouble
 
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
@@ -238,18 +238,19 @@ class _Work:
             return
         incident = self._with_past(known or self._gathered(role), role)
         said = self._said_at(new, instance)
-        last = self._situation.answers.get(old)
-        before = filled(last) if last is not None else None
+        moved_at = self._moved_at()
+        # What was seen of its host after it moved shows how it came back, and not how it was.
+        host = self._situation.host_before(old, moved_at, instance) if incident.old_master is None else None
         self._put(
             replace(
                 self._joined(incident, role),
                 instance=instance.name,
                 old_master=incident.old_master or old,
                 new_master=new,
-                moved_at=self._moved_at(),
+                moved_at=moved_at,
                 returned_at=None,
-                old_boot=incident.old_boot or (before.boot if before is not None else None),
-                old_behind_s=incident.old_behind_s if incident.old_boot else before.clock_behind_s if before else None,
+                old_boot=host.boot if host is not None else incident.old_boot,
+                old_behind_s=host.behind_s if host is not None else incident.old_behind_s,
                 settled=False,
                 holders=(),
                 hold_until=self._at + ROLL_CALL_HOLD,

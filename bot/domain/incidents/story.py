@@ -46,6 +46,7 @@ class Cause(StrEnum):
     UNKNOWN = "not known"
     DIED = "director does not answer"
     AWAITED = "director has not answered so far"
+    SILENT = "director did not answer for a while"
     PAUSED = "director was paused"
     CUT_OFF = "director was cut off"
     REBOOTED = "director rebooted"
@@ -92,7 +93,7 @@ class Incident:
     answer. One that is ``withdrawn`` was no story of its own: a mistake, or ``part_of`` the incident with that id.
 
     ``old_boot`` and ``old_behind_s`` are the old MASTER's boot and how far its clock was behind, from before the move:
-    when it comes back, they tell whether it rebooted or stood still.
+    when it comes back, they tell whether it rebooted or stood still. Where they are not known, nothing tells that.
 
     ``explains`` and ``needs`` are what its troubles can be the cause and the effect of (:mod:`.links`).
 
