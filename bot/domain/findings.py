@@ -331,6 +331,19 @@ def _stream(state: Situation, cluster: Cluster, name: str, known: Answer) -> Ite
     for service, server in untold_servers(state, cluster, name):
         why = f"{server} is no longer in {service} on {name}, and nothing said so: an event was missed"
         yield Finding(trouble=Trouble(matter=Matter.STREAM, subject=name), why=why)
+    for service, server in untold_returns(state, name):
+        why = f"{server} is back in {service} on {name}, and nothing said so: an event was missed"
+        yield Finding(trouble=Trouble(matter=Matter.STREAM, subject=name), why=why, proven=True)
+
+
+def untold_returns(state: Situation, director: str) -> Iterator[tuple[str, str]]:
+    """(service, real server) that *director* took out by its word and put back, and no word of that came in time."""
+    known = state.answers.get(director)
+    if known is None or not known.answer.answered or not state.judges(director):
+        return
+    for (name, service, server), since in sorted(state.returned.items()):
+        if name == director and known.asked_at - since >= TOLD_BY_NOW:
+            yield service, server
 
 
 def untold(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[str, VrrpState, VrrpState | None]]:

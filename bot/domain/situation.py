@@ -13,6 +13,7 @@ from bot.domain.events import (
     AgentSilenceChanged,
     CertificateChanged,
     HealthChanged,
+    ProcessRole,
     QuorumChanged,
     RealServerChanged,
     RealServerObserved,
@@ -136,6 +137,8 @@ class Situation:
     ``checks``: (director, service, real server or "" for the quorum) -> the last that keepalived's checks there said;
     ``rumoured`` those of them that said DOWN so late that a look has to show it first, and when they were heard.
 
+    ``returned``: those that keepalived took out by its own word, and that a look found back without a word.
+
     ``suspected`` is what the last look showed amiss and no second one has confirmed, with the time of the first;
     ``found`` what was confirmed, with the words for it.
     """
@@ -159,6 +162,7 @@ class Situation:
     missed: Mapping[tuple[str, str], Said] = field(default_factory=dict)
     checks: Mapping[tuple[str, str, str], tuple[Check, ...]] = field(default_factory=dict)
     rumoured: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
+    returned: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
     suspected: Mapping[Trouble, datetime] = field(default_factory=dict)
     found: Mapping[Trouble, str] = field(default_factory=dict)
 
@@ -305,6 +309,7 @@ def _claimed(state: Situation, event: VrrpStateChanged, said: Said, cluster: Clu
         removed=_without(state.removed, event.director) if gone else state.removed,
         quorumless=_without(state.quorumless, event.director) if gone else state.quorumless,
         rumoured=_without(state.rumoured, event.director) if gone else state.rumoured,
+        returned=_without(state.returned, event.director) if gone else state.returned,
     )
 
 
@@ -377,6 +382,7 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
     missed = {k: said for k, said in state.missed.items() if said.at > event.asked_at or event.answer(k[0]) is None}
     held = replace(
         held,
+        returned=_returned(state, event, removed),
         removed=removed,
         restored={**state.restored, **_put_back(state, event)},
         quorumless=quorumless,
@@ -385,6 +391,34 @@ def _called(state: Situation, event: RollCallTaken, at: datetime, cluster: Clust
         missed=missed,
     )
     return _rumours_settled(held, event, at)
+
+
+def _returned(
+    state: Situation, event: RollCallTaken, removed: Mapping[tuple[str, str, str], datetime]
+) -> Mapping[tuple[str, str, str], datetime]:
+    """What is back in a table without a word, where keepalived was not started anew: then it has no need to say so."""
+    found = {**dict.fromkeys(state.removed.keys() - removed.keys(), event.asked_at), **state.returned}
+    return {
+        key: since
+        for key, since in found.items()
+        if (answer := event.answer(key[0])) is None
+        or (_in_table(answer, key[1], key[2]) is not False and not _gone(answer) and not _started_anew(state, answer))
+    }
+
+
+def _started_anew(state: Situation, answer: RollCallAnswer) -> bool:
+    """Whether keepalived, or its health checker, is another one than when the director was asked before."""
+    known = state.answers.get(answer.director)
+    before = filled(known) if known is not None else None
+    if before is None:
+        return False
+    units = [a.keepalived.main_pid for a in (before, answer) if a.keepalived is not None]
+    checkers = [
+        {p.pid for p in a.processes if p.role is ProcessRole.CHECKERS}
+        for a in (before, answer)
+        if a.processes is not None
+    ]
+    return len(set(units)) > 1 or (len(checkers) > 1 and not checkers[0] & checkers[1])
 
 
 def _hosts(state: Situation, event: RollCallTaken, at: datetime) -> Iterator[tuple[str, tuple[Host, ...]]]:
@@ -399,7 +433,7 @@ def _hosts(state: Situation, event: RollCallTaken, at: datetime) -> Iterator[tup
 
 def _put_back(state: Situation, event: RollCallTaken) -> Mapping[tuple[str, str, str], datetime]:
     """What keepalived has put back into its tables since they were looked at last: as good as a word of its checks."""
-    back = {}
+    back: dict[tuple[str, str, str], datetime] = {}
     for answer in event.answers:
         known = state.answers.get(answer.director)
         before = known.answer.weights if known is not None else None
@@ -511,7 +545,11 @@ def _checked(
     heard = state.checks.get(key, ())
     if word in heard:
         return state  # an agent that got no receipt for a word sends it again
-    state = replace(state, checks={**state.checks, key: (*heard, word)[-REMEMBERED:]})
+    returned = {k: since for k, since in state.returned.items() if k != key}
+    if isinstance(event, QuorumChanged) and event.up and (event.director, names[0]) not in state.quorumless:
+        # It gains a quorum that it never lost: it has just started, and takes every real server to be alive.
+        returned = dict(_without(returned, event.director))
+    state = replace(state, checks={**state.checks, key: (*heard, word)[-REMEMBERED:]}, returned=returned)
     said_at = by_our_clock(state, event.director, recorded.at_source)
     rumoured = {k: at for k, at in state.rumoured.items() if k != key}
     if _overtaken(state, key, event.up, said_at):
@@ -534,7 +572,8 @@ def _believed(state: Situation, key: tuple[str, str, str], up: bool, at: datetim
         restored[key] = at
     else:
         removed[key] = state.removed.get(key, at)
-    return replace(state, removed=removed, restored=restored)
+    returned = {k: since for k, since in state.returned.items() if k != key}
+    return replace(state, removed=removed, restored=restored, returned=returned)
 
 
 def by_our_clock(state: Situation, director: str, said_at: datetime) -> datetime:

@@ -21,7 +21,7 @@ from bot.domain.events import (
     VrrpStateChanged,
     VrrpStateObserved,
 )
-from bot.domain.findings import is_news, untold, untold_servers
+from bot.domain.findings import is_news, untold, untold_returns, untold_servers
 from bot.domain.fleet import Cluster, Director, Fleet
 from bot.domain.health import Outcome
 from bot.domain.situation import STATES, Situation
@@ -283,16 +283,18 @@ def missed(situation: Situation, cluster: Cluster) -> tuple[Entry, ...]:
                 seen_at=seen_at,
             )
             entries.append(_observed(event, f"{instance}:{state.value}", seen_at))
-        for service, server in untold_servers(situation, cluster, director.name):
-            gone = RealServerObserved(
+        gone = ((s, r, False) for s, r in untold_servers(situation, cluster, director.name))
+        back = ((s, r, True) for s, r in untold_returns(situation, director.name))
+        for service, server, up in (*gone, *back):
+            found = RealServerObserved(
                 cluster=cluster.name,
                 director=director.name,
                 service=service,
                 real_server=server,
-                up=False,
+                up=up,
                 seen_at=seen_at,
             )
-            entries.append(_observed(gone, f"{service}:{server}", seen_at))
+            entries.append(_observed(found, f"{service}:{server}", seen_at))
     return tuple(entries)
 
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.events import NatPath, OverrideSet, RollCallAnswer, RollCallTaken, VrrpState
-from bot.domain.findings import is_news, untold, untold_servers
+from bot.domain.events import NatPath, OverrideSet, RealServerObserved, RollCallAnswer, RollCallTaken, VrrpState
+from bot.domain.findings import is_news, untold, untold_returns, untold_servers
 from bot.domain.fleet import HealthCheck
 from bot.domain.health import Outcome
 from bot.domain.observed import UnitActive
@@ -215,6 +215,38 @@ def test_a_real_server_that_left_the_table_for_good_reason_and_unannounced_is_a_
         pen.roll_call(at, gone, answer("sv2"))
     assert list(untold_servers(known(pen), SITE, "sv1")) == [("http", "web1")]
     assert Trouble(matter=Matter.STREAM, subject="sv1") in known(pen).found
+
+
+def put_back() -> Pen:
+    """web1 was taken out of http on sv1 by its own word, and looks find it there again."""
+    gone = answer("sv1", holds=True, weights=without("http", "web1"))
+    pen = Pen().all_well(0).check(10, "sv1", "web1", up=False).roll_call(11, gone, answer("sv2"))
+    return pen.all_well(20).all_well(21)
+
+
+def test_a_real_server_that_is_back_in_the_table_and_unannounced_is_a_missed_event() -> None:
+    pen = put_back()
+    assert known(pen).found == {}
+    pen.all_well(40)
+    assert list(untold_returns(known(pen), "sv1")) == [("http", "web1")]
+    assert known(pen).found[Trouble(matter=Matter.STREAM, subject="sv1")] == (
+        "web1 is back in http on sv1, and nothing said so: an event was missed"
+    )
+
+
+def test_a_real_server_whose_return_was_observed_or_told_after_all_is_missed_no_more() -> None:
+    seen = RealServerObserved(cluster="site", director="sv1", service="http", real_server="web1", up=True, seen_at=NOON)
+    for pen in (put_back().all_well(40).at(40.1, seen), put_back().check(30, "sv1", "web1", up=True)):
+        assert list(untold_returns(known(pen), "sv1")) == []
+        assert known(pen.all_well(45)).found == {}
+
+
+def test_a_keepalived_that_was_started_anew_says_nothing_of_the_real_servers_that_it_takes_to_be_alive() -> None:
+    gone = answer("sv1", holds=True, weights=without("http", "web1"), processes=processes())
+    pen = Pen().all_well(0).check(10, "sv1", "web1", up=False).roll_call(11, gone, answer("sv2"))
+    for at in (20, 21, 40):
+        pen.roll_call(at, answer("sv1", holds=True, processes=processes(checkers=99)), answer("sv2"))
+    assert list(untold_returns(known(pen), "sv1")) == []
 
 
 def test_a_routine_look_is_news_only_when_it_shows_something_new() -> None:
