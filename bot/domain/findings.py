@@ -333,7 +333,7 @@ def _stream(state: Situation, cluster: Cluster, name: str, known: Answer) -> Ite
         yield Finding(trouble=Trouble(matter=Matter.STREAM, subject=name), why=why)
     for service, server in untold_returns(state, name):
         why = f"{server} is back in {service} on {name}, and nothing said so: an event was missed"
-        yield Finding(trouble=Trouble(matter=Matter.STREAM, subject=name), why=why, proven=True)
+        yield Finding(trouble=Trouble(matter=Matter.STREAM, subject=name), why=why)
 
 
 def untold_returns(state: Situation, director: str) -> Iterator[tuple[str, str]]:

@@ -227,7 +227,7 @@ def put_back() -> Pen:
 def test_a_real_server_that_is_back_in_the_table_and_unannounced_is_a_missed_event() -> None:
     pen = put_back()
     assert known(pen).found == {}
-    pen.all_well(40)
+    pen.all_well(40).all_well(70)
     assert list(untold_returns(known(pen), "sv1")) == [("http", "web1")]
     assert known(pen).found[Trouble(matter=Matter.STREAM, subject="sv1")] == (
         "web1 is back in http on sv1, and nothing said so: an event was missed"
@@ -236,15 +236,15 @@ def test_a_real_server_that_is_back_in_the_table_and_unannounced_is_a_missed_eve
 
 def test_a_real_server_whose_return_was_observed_or_told_after_all_is_missed_no_more() -> None:
     seen = RealServerObserved(cluster="site", director="sv1", service="http", real_server="web1", up=True, seen_at=NOON)
-    for pen in (put_back().all_well(40).at(40.1, seen), put_back().check(30, "sv1", "web1", up=True)):
+    for pen in (put_back().all_well(40).all_well(70).at(70.1, seen), put_back().check(30, "sv1", "web1", up=True)):
         assert list(untold_returns(known(pen), "sv1")) == []
-        assert known(pen.all_well(45)).found == {}
+        assert known(pen.all_well(75)).found == {}
 
 
 def test_a_keepalived_that_was_started_anew_says_nothing_of_the_real_servers_that_it_takes_to_be_alive() -> None:
     gone = answer("sv1", holds=True, weights=without("http", "web1"), processes=processes())
     pen = Pen().all_well(0).check(10, "sv1", "web1", up=False).roll_call(11, gone, answer("sv2"))
-    for at in (20, 21, 40):
+    for at in (20, 21, 40, 70):
         pen.roll_call(at, answer("sv1", holds=True, processes=processes(checkers=99)), answer("sv2"))
     assert list(untold_returns(known(pen), "sv1")) == []
 

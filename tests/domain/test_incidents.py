@@ -15,7 +15,7 @@ from bot.domain.observed import UnitActive
 from bot.flows.chronicle import World, fold
 from bot.views.incident import headline, incident_message
 
-from .reference import FLEET, NOON, WEIGHTS, Pen, answer
+from .reference import FLEET, NOON, WEIGHTS, Pen, answer, processes
 
 UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
 
@@ -392,3 +392,45 @@ def test_what_flaps_is_headed_by_what_is_so_just_now() -> None:
     pen.probe(250, "http", "web1", DOWN, "refused")
     (incident,) = told(pen.lines)
     assert headline(incident) == "web1 is down — flapping: 9 changes in 2 min 30 s"
+
+
+def gone_for_long() -> Pen:
+    """sv1's keepalived was stopped at 100 s, and half an hour later nobody has started it yet."""
+    return clean_stop().roll_call(
+        1900, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True, processes=processes())
+    )
+
+
+def test_what_befalls_the_new_master_long_after_a_failover_is_a_story_of_its_own() -> None:
+    pen = gone_for_long()
+    frozen = answer("sv2", holds=True, processes=processes(stopped="VRRP"))
+    pen.roll_call(2000, answer("sv1", active=UnitActive.INACTIVE, weights=()), frozen)
+    assert [(i.kind, i.subject, i.open) for i in told(pen.lines)] == [
+        (Kind.FAILOVER, "VI_1", True),
+        (Kind.KEEPALIVED_FROZEN, "sv2", True),
+    ]
+
+
+def test_a_vip_that_fails_long_after_a_failover_is_news_and_a_move_back_explains_what_it_made_fail() -> None:
+    pen = gone_for_long().probe(2000, "http", None, DOWN, "connection refused")
+    assert [i.kind for i in told(pen.lines)] == [Kind.FAILOVER, Kind.VIP_UNREACHABLE]
+    pen = gone_for_long().says(1995, "sv1", VrrpState.BACKUP).probe(2000, "http", None, DOWN, "connection refused")
+    pen.says(2000.5, "sv1", VrrpState.MASTER).says(2000.6, "sv2", VrrpState.BACKUP).probe(2003, "http", None, UP, "")
+    pen.all_well(2004)
+    assert [(i.kind, i.open) for i in told(pen.lines)] == [(Kind.FAILOVER, False)]
+
+
+def test_that_the_last_director_is_lost_is_news_and_one_story_with_the_first() -> None:
+    pen = died().probe(1999, "http", None, DOWN, "no answer within 0.9 s")
+    for second in (2000, 2003):
+        pen.roll_call(second, answer("sv1", error="cannot connect"), answer("sv2", error="no answer within 2.5 s"))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.opened_at) == (Kind.DIRECTORS_LOST, NOON + timedelta(seconds=2000))
+    assert "web1" in incident.also_down
+
+
+def test_what_becomes_of_the_old_master_stays_with_its_failover_however_long_it_takes() -> None:
+    pen = gone_for_long().silent(2000, "sv1")
+    pen.roll_call(2001, answer("sv1", error="cannot connect"), answer("sv2", holds=True))
+    pen.roll_call(2020, answer("sv1", error="cannot connect"), answer("sv2", holds=True))
+    assert [i.kind for i in told(pen.lines)] == [Kind.FAILOVER]

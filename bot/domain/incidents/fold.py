@@ -236,6 +236,10 @@ class _Work:
         if known is not None and known.old_master == new:
             self._returned(known, role, old, new)
             return
+        if known is not None and self._is_old(known):
+            # It moved on: that is another story, whatever became of the one that lost it first.
+            self._put(replace(known, troubles=known.troubles - {role}, seen=known.seen - {role}))
+            known = None
         incident = self._with_past(known or self._gathered(role), role)
         said = self._said_at(new, instance)
         moved_at = self._moved_at()
@@ -324,6 +328,10 @@ class _Work:
             self._put(replace(incident, withdrawn=True), f"{incident.new_master} does not hold it after all")
             return
         at = self._said_at(new, self._cluster.vrrp_instance(role.subject))
+        for felt in [i for i in self._opens() if _is_felt_only(i) and i.instance == incident.instance]:
+            if self._at - felt.opened_at <= LATE:
+                incident = self._merged(incident, felt)
+        incident = self._with_past(incident, role)
         self._put(
             replace(incident, returned_at=self._at, new_master=new, holders=(new,) if found else ()),
             f"{new} is MASTER again (before: {old})",
@@ -456,10 +464,7 @@ class _Work:
         related = [
             i
             for i in self._opens()
-            if trouble in i.seen
-            or own.meet(i.explains, i.needs)
-            or self._burst(trouble, i)
-            or self._went_along(trouble, i)
+            if self._belongs(trouble, own, i) or self._burst(trouble, i) or self._went_along(trouble, i)
         ]
         if not related:
             return self._again(trouble) or self._not_over(trouble, own) or self._opened(trouble)
@@ -475,8 +480,10 @@ class _Work:
                 return again
         first, *others = sorted(related, key=lambda i: (_minor(i), i.id))
         fresh = trouble.matter is Matter.VIP and self._at - first.opened_at <= TAKEN_OUT
-        if trouble.matter not in MINOR and _minor(first) and first.due(self._at) and not fresh:
-            # People have been told of a small thing; its cause is news, and a change of an old message is not.
+        small = trouble.matter not in MINOR and _minor(first) and first.due(self._at) and not fresh
+        if small or (trouble not in first.troubles and trouble.matter is Matter.DIRECTOR and self._is_last(first)):
+            # People have been told of a small thing; its cause is news, and a change of an old message is not. Nor is
+            # it where one director's loss was told long ago, and the last one is lost now.
             first, others = self._opened(trouble), related
         # That clients feel it does not prove that what may have caused it is one story.
         for other in others if trouble.matter is not Matter.VIP else ():
@@ -527,6 +534,34 @@ class _Work:
         # It was found otherwise when that was looked at last: it moved at some time since then.
         old = self._known.answers.get(self._known.masters.get(trouble.subject, ""))
         return (old.asked_at if old is not None else event.asked_at), event.asked_at
+
+    def _belongs(self, trouble: Trouble, own: Links, incident: Incident) -> bool:
+        """Whether *trouble* has a cause in common with *incident*, by its links and by when that was."""
+        if trouble in incident.troubles:
+            return True
+        if not self._is_old(incident):
+            return trouble in incident.seen or own.meet(incident.explains, incident.needs)
+        if trouble.matter is Matter.DIRECTOR and self._nobody_answers():
+            return any(t.matter is Matter.DIRECTOR for t in incident.troubles)
+        # The move is over, with all that it did. What is still of it is what became of the director that lost the role.
+        others = {d.name for d in self._cluster.directors} - {incident.old_master}
+        explains, needs = (
+            frozenset(k for k in keys if not k.startswith(("role:", "vip:")) and k.partition(":")[2] not in others)
+            for keys in (incident.explains, incident.needs)
+        )
+        return own.meet(explains, needs)
+
+    def _is_old(self, incident: Incident) -> bool:
+        """Whether *incident* is of a move that has been known for a while: what moved then moves nothing now."""
+        moved_at = incident.returned_at or incident.moved_at
+        return incident.old_master is not None and moved_at is not None and self._at - moved_at > AGAIN_WITHIN
+
+    def _is_last(self, incident: Incident) -> bool:
+        """Whether no director is left, long after *incident* was told of one."""
+        return self._is_old(incident) and self._nobody_answers()
+
+    def _nobody_answers(self) -> bool:
+        return all(self._situation.unreachable(d.name) for d in self._cluster.directors)
 
     def _burst(self, trouble: Trouble, incident: Incident) -> bool:
         """Whether *trouble* is one more of the real servers that just fell together."""
