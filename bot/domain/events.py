@@ -226,6 +226,7 @@ class OutageMeasured:
     """A run of failed probes ended with a good one: what the bot's own probes can say of an outage, and how exactly.
 
     It lasted at least from ``first_bad_at`` to ``last_bad_at`` and at most from ``last_good_at`` to ``first_good_at``.
+    Where there were ``good`` probes among the ``failed``, it came and went in that time.
     """
 
     cluster: str
@@ -236,6 +237,7 @@ class OutageMeasured:
     last_bad_at: datetime
     first_good_at: datetime
     failed: int
+    good: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

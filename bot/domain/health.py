@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -50,7 +50,8 @@ class HealthChange:
 class Outage:
     """A run of one or more failed probes that a good one ended. It is measured to within the spacing of the probes.
 
-    ``last_good_at`` is None when no good probe had been seen before it. Times are starts of probes.
+    ``last_good_at`` is None when no good probe had been seen before it. Times are starts of probes. ``good`` is how
+    many good ones there were among the failed, where several short runs are told as one (:func:`gather`).
     """
 
     probe: str
@@ -59,6 +60,7 @@ class Outage:
     last_bad_at: datetime
     first_good_at: datetime
     failed: int
+    good: int = 0
 
     @property
     def at_least_s(self) -> float:
@@ -167,6 +169,59 @@ def _outage(state: HealthState, good: ProbeResult) -> Outage | None:
         last_bad_at=state.last_bad_at,
         first_good_at=good.started_at,
         failed=state.failed,
+    )
+
+
+CLOSE = timedelta(seconds=10)
+"""Short outages that follow one another within this are one that comes and goes."""
+
+GATHERED = timedelta(seconds=60)
+"""What comes and goes for longer is told this often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """Short outages that are not told yet. ``ended_at`` is when the last one ended, told or not.
+
+    ``good`` counts the good probes since.
+    """
+
+    outage: Outage | None = None
+    ended_at: datetime | None = None
+    good: int = 0
+
+
+def gather(
+    gathered: Gathered, result: ProbeResult, outage: Outage | None, *, fall: int
+) -> tuple[Gathered, tuple[Outage, ...]]:
+    """Count *result*, which ended *outage* if that is one; returns the next state and the outages that are to be told.
+
+    A probe that fails every second time would otherwise be an outage each time. The first one is told at once, and so
+    is every one of ``fall`` failed probes or more; short ones soon after another are added up until it stays calm.
+    """
+    if outage is None:
+        if gathered.outage is None or gathered.ended_at is None or result.outcome is not Outcome.HEALTHY:
+            return gathered, ()
+        if result.started_at - gathered.ended_at >= CLOSE:
+            return Gathered(ended_at=gathered.ended_at), (gathered.outage,)
+        return replace(gathered, good=gathered.good + 1), ()
+    soon = gathered.ended_at is not None and outage.first_bad_at - gathered.ended_at <= CLOSE
+    if not soon or outage.failed >= fall:
+        before = (gathered.outage,) if gathered.outage is not None else ()
+        return Gathered(ended_at=outage.first_good_at), (*before, outage)
+    together = outage if gathered.outage is None else _together(gathered.outage, outage, gathered.good)
+    if together.first_good_at - together.first_bad_at >= GATHERED:
+        return Gathered(ended_at=outage.first_good_at), (together,)
+    return Gathered(outage=together, ended_at=outage.first_good_at, good=1), ()
+
+
+def _together(first: Outage, second: Outage, good: int) -> Outage:
+    return replace(
+        first,
+        last_bad_at=second.last_bad_at,
+        first_good_at=second.first_good_at,
+        failed=first.failed + second.failed,
+        good=first.good + good + second.good,
     )
 
 

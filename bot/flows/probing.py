@@ -13,7 +13,17 @@ from bot.domain import certificates
 from bot.domain.certificates import Certificate, Ending
 from bot.domain.events import CertificateChanged, HealthChanged, OutageMeasured
 from bot.domain.fleet import Probe
-from bot.domain.health import HealthChange, HealthState, InOrder, Outage, Outcome, ProbeResult, observe
+from bot.domain.health import (
+    Gathered,
+    HealthChange,
+    HealthState,
+    InOrder,
+    Outage,
+    Outcome,
+    ProbeResult,
+    gather,
+    observe,
+)
 from bot.flows.chronicle import Chronicle
 from bot.flows.ports import Entry, JournalUnavailable, Prober
 
@@ -31,6 +41,7 @@ class Watch:
         self.key = f"{probe.cluster}/{probe.name}"
         self.order = InOrder()
         self.health = HealthState(verdict=verdict)
+        self.gathered = Gathered()
         self.certificate = Certificate(told=expiring)
 
     def entries(self, result: ProbeResult) -> tuple[Entry, ...]:
@@ -63,10 +74,10 @@ class Watch:
         seen = observe(self.health, result, rise=self.probe.rise, fall=self.probe.fall)
         self.health = seen.state
         entries = []
-        if seen.outage is not None:
-            key = f"outage:{self.key}:{seen.outage.first_bad_at.isoformat()}"
-            measured = self._measured(seen.outage)
-            entries.append(Entry(event=measured, source_key=key, at_source=seen.outage.first_good_at))
+        self.gathered, outages = gather(self.gathered, result, seen.outage, fall=self.probe.fall)
+        for outage in outages:
+            key = f"outage:{self.key}:{outage.first_bad_at.isoformat()}"
+            entries.append(Entry(event=self._measured(outage), source_key=key, at_source=outage.first_good_at))
         if seen.change is not None:
             # By the probe that proved it: recording may be tried twice, but happens once.
             key = f"health:{self.key}:{result.started_at.isoformat()}"
@@ -94,6 +105,7 @@ class Watch:
             last_bad_at=outage.last_bad_at,
             first_good_at=outage.first_good_at,
             failed=outage.failed,
+            good=outage.good,
         )
 
 

@@ -219,4 +219,5 @@ def _outage(measured: OutageMeasured) -> dict[str, Any]:
         "last_bad_at": measured.last_bad_at.isoformat(),
         "first_good_at": measured.first_good_at.isoformat(),
         "failed": measured.failed,
+        "good": measured.good,
     }

@@ -94,7 +94,7 @@ def _impact(incident: Incident) -> Iterator[str]:
                 _moment(measured.first_bad_at),
                 _moment(measured.last_bad_at),
                 _moment(measured.first_good_at),
-                str(measured.failed),
+                f"{measured.failed} of {measured.failed + measured.good}" if measured.good else str(measured.failed),
             )
             for measured in incident.outages
         ],

@@ -84,17 +84,27 @@ def outage(*measured: OutageMeasured) -> str:
 
     The first outage of each service is the outage of the VIP: together they bound it more closely than any does alone,
     and where they contradict each other the finest one counts. What failed after that (a pool that still had a dead
-    real server in it, say) is told apart.
+    real server in it, say) is told apart. Of one that came and went it is told how many probes failed.
     """
     firsts: dict[str, OutageMeasured] = {}
     for one in sorted(measured, key=lambda m: m.first_bad_at):
-        firsts.setdefault(one.service, one)
-    later = [m for m in measured if m is not firsts[m.service]]
+        if not one.good:
+            firsts.setdefault(one.service, one)
+    if not firsts:
+        return _came_and_went(measured)
+    later = [m for m in measured if m is not firsts.get(m.service)]
     words = _bounds(list(firsts.values()))
     if later:
         more = plural(sum(m.failed for m in later), "more probe")
         words += f"; {more} failed until {clock(max(m.last_bad_at for m in later))} UTC"
     return words
+
+
+def _came_and_went(measured: Iterable[OutageMeasured]) -> str:
+    every = list(measured)
+    failed, good = sum(m.failed for m in every), sum(m.good for m in every)
+    lasted = max(m.last_bad_at for m in every) - min(m.first_bad_at for m in every)
+    return f"{failed} of {failed + good} probes within {span(lasted.total_seconds())}"
 
 
 def _bounds(measured: list[OutageMeasured]) -> str:

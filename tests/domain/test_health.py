@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.health import HealthChange, HealthState, InOrder, Outage, Outcome, ProbeResult, observe
+from bot.domain.health import (
+    Gathered,
+    HealthChange,
+    HealthState,
+    InOrder,
+    Outage,
+    Outcome,
+    ProbeResult,
+    gather,
+    observe,
+)
 
 T0 = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SPACING_S = 0.25
@@ -200,3 +211,50 @@ def test_a_ticket_can_be_handed_in_only_once() -> None:
     line.finish(first, None)
     with pytest.raises(ValueError, match="not out"):
         line.finish(first, None)
+
+
+def tell(found: str | list[Outcome], *, fall: int = 3) -> list[Outage]:
+    """The outages that are told of one result after another."""
+    state, gathered, told = HealthState(), Gathered(), []
+    for number, outcome in enumerate(LETTERS.get(each, each) for each in found):
+        one = result(number, Outcome(outcome))
+        seen = observe(state, one, rise=2, fall=fall)
+        state = seen.state
+        gathered, outages = gather(gathered, one, seen.outage, fall=fall)
+        told += outages
+    return told
+
+
+CALM = "H" * 41
+
+
+def test_the_first_short_outage_is_told_at_once() -> None:
+    assert [o.failed for o in tell("HHUH")] == [1]
+
+
+def test_short_outages_that_follow_one_another_are_told_as_one_that_came_and_went() -> None:
+    first, rest = tell("HH" + "UH" * 10 + CALM)
+    assert (first.failed, first.good) == (1, 0)
+    assert (rest.failed, rest.good, rest.first_bad_at, rest.last_bad_at) == (9, 8, at(4), at(20))
+    assert rest.first_good_at == at(21)
+
+
+def test_an_outage_that_is_long_enough_to_be_one_is_told_for_itself() -> None:
+    told = tell("HH" + "UH" * 3 + "UUUUHH")
+    assert [(o.failed, o.good) for o in told] == [(1, 0), (2, 1), (4, 0)]
+
+
+def test_what_comes_and_goes_for_hours_is_told_once_a_minute() -> None:
+    probes = 4 * 60 * 10
+    assert 10 <= len(tell("HH" + "UH" * (probes // 2))) <= 12
+
+
+@given(st.lists(st.sampled_from([Outcome.HEALTHY, Outcome.UNHEALTHY]), max_size=120), thresholds)
+def test_no_failed_probe_is_told_twice_or_not_at_all(found: list[Outcome], fall: int) -> None:
+    every = [*found, *[Outcome.HEALTHY] * 45]
+    told = tell(every, fall=fall)
+    assert sum(o.failed for o in told) == every.count(Outcome.UNHEALTHY)
+    for outage in told:
+        inside = [at(n) for n in range(len(every)) if outage.first_bad_at <= at(n) <= outage.last_bad_at]
+        assert outage.failed + outage.good == len(inside)
+    assert all(a.first_good_at <= b.first_bad_at for a, b in pairwise(told))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -48,6 +49,14 @@ def test_what_failed_after_the_outage_is_told_apart() -> None:
     again = measured("http", 4, 4.25, 6, 6.25, failed=3)
     assert outage(measured("http", 0, 0.25, 3.25, 3.5), again) == (
         "3.2 s ± 0.2 s (4 failed probes); 3 more probes failed until 12:00:06 UTC"
+    )
+
+
+def test_of_what_came_and_went_it_is_told_how_many_probes_failed() -> None:
+    flicker = replace(measured("http", 0, 0.25, 4.25, 4.5, failed=9), good=8)
+    assert outage(flicker) == "9 of 17 probes within 4.0 s"
+    assert outage(measured("http", -9, -8, -5, -4.5), flicker) == (
+        "3.8 s ± 0.8 s (4 failed probes); 9 more probes failed until 12:00:04 UTC"
     )
 
 
