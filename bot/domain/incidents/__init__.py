@@ -1,6 +1,6 @@
 """Incidents: many signals, one story each. A fold of the journal over what is known of a cluster."""
 
-from bot.domain.incidents.fold import Context, fold
+from bot.domain.incidents.fold import fold
 from bot.domain.incidents.present import services_of, troubles_of
 from bot.domain.incidents.story import (
     PLANNED,
@@ -11,6 +11,7 @@ from bot.domain.incidents.story import (
     Note,
     Stage,
 )
+from bot.domain.incidents.work import Context
 from bot.domain.troubles import Matter, Trouble
 
 __all__ = [

@@ -64,10 +64,37 @@ STREAM_HOLD = timedelta(seconds=20)  # how long a missed event waits for word th
 DIFFERENCE_HOLD = timedelta(seconds=12)  # how long what nothing was said of waits for the word that is on its way
 BURST = timedelta(seconds=10)  # real servers that fall within this are one story until a cause is known
 
+MINOR = frozenset({Matter.REAL_SERVER, Matter.AGENT, Matter.STREAM, Matter.WEIGHT, Matter.DIFFERENCE, Matter.BLIND})
+"""Troubles that are rather told as part of a greater one than the other way round."""
+
+CLEAR_AT_ONCE = frozenset(
+    {
+        Matter.CONTEST,
+        Matter.TABLE,
+        Matter.CHECKER,
+        Matter.NAT,
+        Matter.WEIGHT,
+        Matter.CERTIFICATE,
+        Matter.SENSE,
+    }
+)
+"""Troubles that were confirmed before they became one: there is nothing to wait for."""
+
 
 def primary(incident: Incident) -> Trouble | None:
     """The trouble that *incident* is called by; None for one that has none yet."""
     return min(incident.seen, key=lambda t: (_rank(t.matter, incident), t), default=None)
+
+
+def is_minor(incident: Incident) -> bool:
+    """Whether *incident* is rather told as part of a greater one."""
+    first = primary(incident)
+    return first is not None and first.matter in MINOR
+
+
+def is_felt_only(incident: Incident) -> bool:
+    """Whether all that is known of *incident* is that a VIP does not answer."""
+    return {t.matter for t in incident.seen} == {Matter.VIP}
 
 
 def _rank(matter: Matter, incident: Incident) -> float:

@@ -1,0 +1,187 @@
+"""Which incident a trouble belongs to: by what explains what, and by when that was."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from bot.domain.copies import replace
+from bot.domain.events import HealthChanged, RollCallTaken
+from bot.domain.incidents.causes import fresh
+from bot.domain.incidents.joining import merged, opened
+from bot.domain.incidents.kinds import BURST, MINOR, is_felt_only, is_minor, primary
+from bot.domain.incidents.links import Links, links
+from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
+from bot.domain.incidents.work import Work
+from bot.domain.situation import ASIDE, LATE
+from bot.domain.troubles import Matter, Trouble
+
+UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
+TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died
+PLACES = {matter: place for place, matter in enumerate(Matter)}
+AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
+
+
+def gathered(work: Work, trouble: Trouble) -> Incident:
+    """The open incident *trouble* belongs to. Where it joins several they become one; where none, one opens."""
+    own = links(trouble, work.situation, work.cluster)
+    related = [
+        i
+        for i in work.opens()
+        if _belongs(work, trouble, own, i) or _burst(work, trouble, i) or _went_along(work, trouble, i)
+    ]
+    if not related:
+        return _again(work, trouble) or _not_over(work, trouble, own) or opened(work, trouble)
+    if trouble.matter is Matter.VIP:
+        # An effect stays where it was found: what else could explain it by now is told for itself.
+        related = [i for i in related if trouble in i.troubles] or related
+    if trouble.matter is Matter.REAL_SERVER and all(is_felt_only(i) for i in related):
+        # Its clients felt it before it was known to be down again: the story that goes on is its own.
+        again = _again(work, trouble)
+        if again is not None:
+            for other in related:
+                again = merged(work, again, other)
+            return again
+    first, *others = sorted(related, key=lambda i: (is_minor(i), i.id))
+    fresh = trouble.matter is Matter.VIP and work.at - first.opened_at <= TAKEN_OUT
+    small = trouble.matter not in MINOR and is_minor(first) and first.due(work.at) and not fresh
+    if small or (trouble not in first.troubles and trouble.matter is Matter.DIRECTOR and _is_last(work, first)):
+        # People have been told of a small thing; its cause is news, and a change of an old message is not. Nor is
+        # it where one director's loss was told long ago, and the last one is lost now.
+        first, others = opened(work, trouble), related
+    # That clients feel it does not prove that what may have caused it is one story.
+    for other in others if trouble.matter is not Matter.VIP else ():
+        first = merged(work, first, other)
+    if not first.troubles and first.calm_from is not None:
+        first = replace(first, changes=first.changes + 1, calm_from=None, calm_until=None)
+    return first
+
+
+def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:
+    """*incident* with those effects of *trouble* that were over before it was heard of.
+
+    Signals of one event come by different ways: what a director says of it may be later than the last that the
+    probes see of it. Whether they belong together is a matter of when it was, and not of when that was heard.
+    """
+    since, until = _when(work, trouble)
+    own = links(trouble, work.situation, work.cluster)
+    for other in [i for i in work.by_id.values() if i.resolved_at is not None and not i.withdrawn]:
+        assert other.resolved_at is not None
+        lasted = other.began_at - ASIDE <= until and since <= other.resolved_at + ASIDE
+        first = primary(other)
+        effect = first is not None and PLACES[trouble.matter] < PLACES[first.matter]
+        if effect and lasted and other.id != incident.id and own.explains & other.needs:
+            incident = merged(work, incident, other)
+    return incident
+
+
+def _not_over(work: Work, trouble: Trouble, own: Links) -> Incident | None:
+    """The incident that *trouble* began in and outlasts: it was called over too early, for want of that word."""
+    since, until = _when(work, trouble)
+    for incident in sorted(work.by_id.values(), key=lambda i: -i.id):
+        ended = incident.resolved_at
+        if ended is None or incident.withdrawn or work.at - ended > LATE:
+            continue
+        if incident.began_at - ASIDE <= until and since <= ended and own.meet(incident.explains, incident.needs):
+            again = replace(incident, resolved_at=None)
+            work.by_id[again.id] = again
+            return again
+    return None
+
+
+def _when(work: Work, trouble: Trouble) -> tuple[datetime, datetime]:
+    """From when to when *trouble* may have begun, where it begins with what was recorded just now."""
+    event = work.recorded.event
+    if isinstance(event, HealthChanged):
+        return event.since, event.since
+    if not isinstance(event, RollCallTaken):
+        return work.recorded.at_source, work.recorded.at_source
+    if trouble.matter is not Matter.ROLE:
+        return event.asked_at, event.asked_at
+    # It was found otherwise when that was looked at last: it moved at some time since then.
+    old = work.known.answers.get(work.known.masters.get(trouble.subject, ""))
+    return (old.asked_at if old is not None else event.asked_at), event.asked_at
+
+
+def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bool:
+    """Whether *trouble* has a cause in common with *incident*, by its links and by when that was."""
+    if trouble in incident.troubles:
+        return True
+    if not is_old(work, incident):
+        return trouble in incident.seen or own.meet(incident.explains, incident.needs)
+    if trouble.matter is Matter.DIRECTOR and _nobody_answers(work):
+        return any(t.matter is Matter.DIRECTOR for t in incident.troubles)
+    # The move is over, with all that it did. What is still of it is what became of the director that lost the role.
+    others = {d.name for d in work.cluster.directors} - {incident.old_master}
+    explains, needs = (
+        frozenset(k for k in keys if not k.startswith(("role:", "vip:")) and k.partition(":")[2] not in others)
+        for keys in (incident.explains, incident.needs)
+    )
+    return own.meet(explains, needs)
+
+
+def is_old(work: Work, incident: Incident) -> bool:
+    """Whether *incident* is of a move that has been known for a while: what moved then moves nothing now."""
+    moved_at = incident.returned_at or incident.moved_at
+    return incident.old_master is not None and moved_at is not None and work.at - moved_at > AGAIN_WITHIN
+
+
+def _is_last(work: Work, incident: Incident) -> bool:
+    """Whether no director is left, long after *incident* was told of one."""
+    return is_old(work, incident) and _nobody_answers(work)
+
+
+def _nobody_answers(work: Work) -> bool:
+    return all(work.situation.unreachable(d.name) for d in work.cluster.directors)
+
+
+def _burst(work: Work, trouble: Trouble, incident: Incident) -> bool:
+    """Whether *trouble* is one more of the real servers that just fell together."""
+    return (
+        trouble.matter is Matter.REAL_SERVER
+        and incident.kind is Kind.REAL_SERVER_DOWN
+        and not incident.changes
+        and work.at - incident.opened_at <= BURST
+    )
+
+
+def _went_along(work: Work, trouble: Trouble, incident: Incident) -> bool:
+    """Whether *trouble* is of a director that lost its role and is not heard any more: it shares that cause."""
+    old, moved_at = incident.old_master, incident.moved_at
+    if old is None or moved_at is None or incident.returned_at is not None or work.at - moved_at < UNHEARD:
+        return False
+    match trouble.matter:
+        case Matter.AGENT | Matter.BLIND:
+            director: str | None = trouble.subject
+        case Matter.REAL_SERVER:
+            director = work.cluster.real_server(trouble.subject).host
+        case _:
+            return False
+    known = work.situation.answers.get(old)
+    heard = known is not None and known.answer.answered and fresh(known, moved_at)
+    return director == old and not heard
+
+
+def _again(work: Work, trouble: Trouble) -> Incident | None:
+    """The incident that was called by *trouble* and is over since a moment ago: it goes on."""
+    for incident in sorted(work.by_id.values(), key=lambda i: -i.id):
+        ended = incident.resolved_at
+        if ended is None or incident.withdrawn or work.at - ended > AGAIN_WITHIN:
+            continue
+        first = primary(incident)
+        felt = trouble.matter is Matter.VIP and trouble in incident.seen and first is not None and is_minor(incident)
+        if not (first == trouble or felt) or (trouble.matter is Matter.ROLE and incident.cause in PLANNED):
+            continue
+        again = replace(incident, resolved_at=None, changes=incident.changes + 1, calm_from=None, calm_until=None)
+        if trouble.matter is Matter.ROLE:
+            again = replace(
+                again,
+                old_master=None,
+                new_master=None,
+                returned_at=None,
+                old_boot=None,
+                old_behind_s=None,
+                cause=Cause.UNKNOWN,
+            )
+        work.by_id[again.id] = again
+        return again
+    return None

@@ -1,0 +1,95 @@
+"""What an event itself says of incidents that are there already: words, outages, hands, time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot.domain.copies import replace
+from bot.domain.events import Due, IncidentAcknowledged, OutageMeasured, TimeCame, VrrpState, VrrpStateChanged
+from bot.domain.incidents.causes import word_cause
+from bot.domain.incidents.story import Cause, Incident, Stage
+from bot.domain.incidents.work import REMEMBERED, Work
+
+
+def hear(work: Work) -> None:
+    """What *recorded* says of incidents that are there already."""
+    match work.recorded.event:
+        case OutageMeasured(real_server=None) as outage:
+            _measured(work, outage)
+        case VrrpStateChanged(group=False) as event:
+            _remark(work, event)
+        case IncidentAcknowledged() as event:
+            _acknowledged(work, event)
+        case TimeCame() as event:
+            _time_came(work, event)
+        case _:
+            pass
+
+
+def _remark(work: Work, event: VrrpStateChanged) -> None:
+    """A director's own words belong to the story of its instance, also those that arrive when it is over."""
+    said = work.recorded.at_source
+    for incident in work.by_id.values():
+        if incident.instance != event.instance or incident.withdrawn:
+            continue
+        ended = incident.resolved_at
+        if (ended is None or said <= ended) and said >= incident.began_at - timedelta(seconds=5):
+            stage = None
+            if event.director == incident.old_master and event.state in (VrrpState.STOP, VrrpState.FAULT):
+                stage = Stage.LAST_WORD
+            late = (work.at - said).total_seconds()
+            heard = f" (heard {late:.0f} s later)" if late > 10 else ""
+            words = f"{event.director} says {event.state.value}"
+            mine = [n.text for n in incident.timeline if n.text.startswith(f"{event.director} says ")]
+            # keepalived repeats itself: a remark for each advertisement that waited, the states at each start.
+            if not mine or not mine[-1].startswith(words):
+                incident = work.put(incident, words + heard, at=said, stage=stage)
+            _explained(work, incident)
+
+
+def _explained(work: Work, incident: Incident) -> None:
+    """A word that comes when the story is over may still be the one that tells why."""
+    if incident.resolved_at is None or incident.old_master is None or incident.cause is not Cause.UNKNOWN:
+        return
+    instance = work.cluster.vrrp_instance(incident.instance or "")
+    work.put(replace(incident, cause=word_cause(incident, instance, work.situation)))
+
+
+def _measured(work: Work, outage: OutageMeasured) -> None:
+    """Probes measured an outage of a VIP: it belongs to the incident around it, or to one that is yet to open."""
+    instance_name = work.cluster.service(outage.service).vrrp_instance
+    work.outages = (*work.outages, outage)
+    owner = next(
+        (
+            i
+            for i in sorted(work.by_id.values(), key=lambda i: -i.id)
+            if i.instance == instance_name
+            and not i.withdrawn
+            and (i.open or outage.first_bad_at <= (i.resolved_at or work.at))
+            and outage.first_good_at >= i.opened_at - REMEMBERED
+        ),
+        None,
+    )
+    if owner:
+        work.put(replace(owner, outages=(*owner.outages, outage)))
+
+
+def _acknowledged(work: Work, event: IncidentAcknowledged) -> None:
+    incident = work.by_id.get(event.incident)
+    if incident is not None and incident.open and incident.acknowledged_by is None:
+        known = replace(incident, acknowledged_by=event.by, acknowledged_at=work.at)
+        work.put(known, f"{event.by.name} is on it")
+
+
+def _time_came(work: Work, event: TimeCame) -> None:
+    incident = work.by_id.get(event.incident)
+    if incident is None or not incident.open:
+        return
+    match event.due:
+        case Due.REMINDER:
+            work.put(replace(incident, reminders=incident.reminders + 1, reminded_at=work.at))
+        case Due.ESCALATION:
+            work.put(replace(incident, escalated_at=incident.escalated_at or work.at))
+        case Due.CALM:
+            if not incident.troubles and incident.calm_until is not None and work.at >= incident.calm_until:
+                work.put(replace(incident, resolved_at=work.at, settled=True), "it has stayed calm")

@@ -1,0 +1,141 @@
+"""What an incident becomes with one more trouble in it, or with another incident."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bot.domain.copies import replace
+from bot.domain.incidents.kinds import CLEAR_AT_ONCE, hold_of, is_minor, named, primary
+from bot.domain.incidents.links import links
+from bot.domain.incidents.notes import words_for
+from bot.domain.incidents.present import services_of
+from bot.domain.incidents.story import Incident, Kind
+from bot.domain.incidents.work import NOTES, Work
+from bot.domain.troubles import Matter, Trouble
+
+EVIDENCE = 40  # findings that are kept of one incident: more than anybody reads
+
+
+def opened(work: Work, trouble: Trouble) -> Incident:
+    """A new incident for *trouble*, which is not in it yet."""
+    number = work.recorded.sequence
+    # One event can open more than one incident (a roll call that finds two directors lost): ids stay unique.
+    while number in work.by_id:
+        number += 1
+    instances = (Matter.ROLE, Matter.CONTEST, Matter.VACANCY, Matter.ADDRESS, Matter.VIP)
+    incident = Incident(
+        id=number,
+        kind=Kind.FAILOVER,
+        cluster=work.cluster.name,
+        subject=trouble.subject,
+        opened_at=work.at,
+        hold_until=work.at + hold_of(trouble, work.cluster),
+        settled=trouble.matter in CLEAR_AT_ONCE,
+        instance=trouble.subject if trouble.matter in instances else None,
+    )
+    work.by_id[number] = incident
+    return incident
+
+
+def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
+    """*incident* with *trouble* in it, and called by the cause among what it has now."""
+    own = links(trouble, work.situation, work.cluster)
+    instances = (Matter.CONTEST, Matter.VACANCY, Matter.ADDRESS, Matter.VIP)
+    # Where a real server explains it already, that clients feel it looks for no other cause.
+    explained = trouble.matter is Matter.VIP and any(t.matter is Matter.REAL_SERVER for t in incident.seen)
+    joined = replace(
+        incident,
+        troubles=incident.troubles | {trouble},
+        seen=incident.seen | {trouble},
+        explains=incident.explains | own.explains,
+        needs=incident.needs if explained else incident.needs | own.needs,
+        instance=incident.instance or (trouble.subject if trouble.matter in instances else None),
+    )
+    if trouble.matter is Matter.BLIND:
+        # It lives, so it was not lost, whatever its silence looked like: it explains nothing of what others have.
+        lost = Trouble(matter=Matter.DIRECTOR, subject=trouble.subject)
+        joined = replace(joined, seen=joined.seen - {lost}, explains=joined.explains - {f"host:{trouble.subject}"})
+    joined = named(joined, work.cluster)
+    if trouble.matter in CLEAR_AT_ONCE and primary(joined) == trouble:
+        joined = replace(joined, settled=True)
+    return joined
+
+
+def merged(work: Work, first: Incident, other: Incident) -> Incident:
+    """*first* with all that belonged to *other*, which turned out to be part of it."""
+    told = first if first.old_master is not None else other
+    # What was said against a real server is not what is wrong now: that it went along is.
+    servers = tuple(sorted(t.subject for t in other.seen if t.matter is Matter.REAL_SERVER))
+    evidence = first.evidence if is_minor(other) and not is_minor(first) else union(first.evidence, other.evidence)
+    merged = replace(
+        first,
+        troubles=first.troubles | other.troubles,
+        seen=first.seen | other.seen,
+        explains=first.explains | other.explains,
+        needs=first.needs | other.needs,
+        instance=first.instance or other.instance,
+        old_master=told.old_master,
+        new_master=told.new_master,
+        moved_at=told.moved_at,
+        returned_at=told.returned_at,
+        old_boot=told.old_boot,
+        old_behind_s=told.old_behind_s,
+        cause=told.cause,
+        holders=first.holders or other.holders,
+        lost=first.lost or other.lost,
+        also_down=union(first.also_down, (*other.also_down, *servers)),
+        services=union(first.services, other.services),
+        said=first.said or other.said,
+        evidence=evidence,
+        why=union(first.why, other.why),
+        outages=tuple(dict.fromkeys((*first.outages, *other.outages))),
+        timeline=tuple(sorted((*first.timeline, *other.timeline), key=lambda n: n.at))[-NOTES:],
+        changes=max(first.changes, other.changes),
+        hold_until=max(first.hold_until, other.hold_until) if not first.settled else first.hold_until,
+    )
+    merged = named(merged, work.cluster)
+    work.by_id[other.id] = replace(other, troubles=frozenset(), withdrawn=True, part_of=first.id)
+    work.by_id[first.id] = merged
+    return merged
+
+
+def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
+    """*incident* with what is known of *trouble* now."""
+    about = trouble.subject
+    match trouble.matter:
+        case Matter.VIP:
+            found = work.situation.vip_troubles(services_of(work.cluster, work.cluster.vrrp_instance(about)))
+            reasons = (f"{s}: {work.situation.health[s, None].reason}" for s in found)
+            return replace(
+                incident, services=union(incident.services, found), evidence=union(incident.evidence, reasons)
+            )
+        case Matter.DIRECTOR:
+            return _of_lost(work, incident, about)
+        case Matter.REAL_SERVER:
+            if incident.kind is Kind.REAL_SERVER_DOWN and incident.subject == about:
+                return replace(incident, evidence=union(incident.evidence, work.situation.complaints(about)))
+            return replace(incident, also_down=union(incident.also_down, (about,)))
+        case Matter.SERVICE:
+            return replace(incident, services=union(incident.services, (about,)))
+        case _:
+            why = words_for(trouble, work.situation)
+            # An error may be worded differently each time: the first wording of it is enough.
+            known = trouble.matter is Matter.BLIND and any(e.startswith(f"{about} is there") for e in incident.evidence)
+            added = (why,) if why and not known else ()
+            said = why if why and primary(incident) == trouble else incident.said
+            return replace(incident, said=said, evidence=union(incident.evidence, added)[:EVIDENCE])
+
+
+def _of_lost(work: Work, incident: Incident, director: str) -> Incident:
+    answer = work.situation.answers[director].answer
+    held = (i for i, master in sorted(work.situation.masters.items()) if master == director)
+    evidence = (f"{director}: {answer.error}", *(f"it was MASTER of {i} when it last answered" for i in held))
+    # Its error may be worded differently each time it is asked: the first wording is enough.
+    known = any(e.startswith(f"{director}: ") for e in incident.evidence)
+    lost = incident.lost or director
+    return replace(incident, lost=lost, evidence=incident.evidence if known else (*incident.evidence, *evidence))
+
+
+def union(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:
+    """*old* and what of *new* is not in it."""
+    return tuple(dict.fromkeys((*old, *new)))

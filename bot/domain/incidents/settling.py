@@ -1,0 +1,98 @@
+"""What a roll call settles: who holds the address, why it moved, and what may be told by now."""
+
+from __future__ import annotations
+
+from bot.domain.copies import replace
+from bot.domain.events import RollCallTaken
+from bot.domain.fleet import VrrpInstance
+from bot.domain.incidents.causes import cause_of, fresh, why_unreachable
+from bot.domain.incidents.kinds import CLEAR_AT_ONCE, primary
+from bot.domain.incidents.story import Cause, Incident, Stage
+from bot.domain.incidents.work import Work
+from bot.domain.situation import LATE
+from bot.domain.troubles import Matter, Trouble
+
+
+def settle(work: Work, event: RollCallTaken) -> None:
+    """Directors were asked: claims become findings, and what waited for that may be told."""
+    for incident in work.opens():
+        if incident.instance is not None:
+            incident = _examine(work, incident, work.cluster.vrrp_instance(incident.instance), event)
+        if not incident.settled and _is_settled(work, incident, event):
+            work.put(replace(incident, settled=True))
+    for incident in [i for i in work.by_id.values() if i.cause is Cause.AWAITED and i.resolved_at is not None]:
+        _answered_at_last(work, incident, event)
+
+
+def _answered_at_last(work: Work, incident: Incident, event: RollCallTaken) -> None:
+    """Why a director was away takes a closer look at it, which may come when it is back and its story over."""
+    assert incident.resolved_at is not None
+    if incident.withdrawn or work.at - incident.resolved_at > LATE or not event.answer(incident.old_master or ""):
+        return
+    instance = work.cluster.vrrp_instance(incident.instance or "")
+    cause = cause_of(incident, instance, work.situation, work.mutes)
+    if cause not in (Cause.AWAITED, Cause.UNKNOWN):
+        work.put(replace(incident, cause=cause), f"{incident.old_master}: {cause.value}")
+
+
+def _examine(work: Work, incident: Incident, instance: VrrpInstance, event: RollCallTaken) -> Incident:
+    """*incident* with who holds the address, why it moved and why it does not answer, as found now."""
+    holders = work.situation.holders.get(instance.name, ())
+    # Asked before the move, a director's answer would be from before it.
+    in_time = incident.moved_at is None or event.asked_at >= incident.moved_at or incident.moved_at == work.at
+    if Matter.CONTEST in {t.matter for t in incident.troubles} and len(holders) > 1:
+        incident = work.put(replace(incident, holders=holders))
+    elif in_time and holders == (incident.new_master,) != incident.holders and _asked_since(event, incident):
+        text = f"roll call: {incident.new_master} holds the address"
+        stage = Stage.VIP_SEEN if incident.returned_at is None else None
+        incident = work.put(replace(incident, holders=holders), text, stage=stage)
+    if in_time and incident.old_master is not None:
+        cause = cause_of(incident, instance, work.situation, work.mutes, event.waiting)
+        if cause is not incident.cause:
+            told = "" if cause in (Cause.AWAITED, Cause.UNKNOWN) else f"{incident.old_master}: {cause.value}"
+            lost = incident.old_master if cause is Cause.DIED else incident.lost
+            incident = work.put(replace(incident, cause=cause, lost=lost), told)
+    if Trouble(matter=Matter.VIP, subject=instance.name) in incident.troubles:
+        why = why_unreachable(instance, incident.services, work.situation, work.cluster)
+        if why:
+            incident = work.put(replace(incident, why=why))
+    return incident
+
+
+def _is_settled(work: Work, incident: Incident, event: RollCallTaken) -> bool:
+    first = primary(incident)
+    assert first is not None
+    if event.asked_at < incident.opened_at and incident.opened_at != work.at and incident.moved_at != work.at:
+        return False
+    match first.matter:
+        case Matter.ROLE:
+            old = work.situation.answers.get(incident.old_master or "")
+            heard = old is not None and incident.moved_at is not None and fresh(old, incident.moved_at)
+            return bool(incident.holders) and (heard or incident.cause is Cause.MAINTENANCE)
+        case Matter.REAL_SERVER | Matter.SERVICE:
+            return all(work.situation.answered(host) is not None for host in _hosts(work, incident))
+        case Matter.VIP:
+            return bool(incident.why)
+        case Matter.AGENT:
+            return event.answer(first.subject) is not None
+        case Matter.DIRECTOR | Matter.BLIND:
+            known = work.situation.answers.get(first.subject)
+            return known is not None and (known.tries > 1 or known.answer.refused)
+        case Matter.UNIT | Matter.PROCESS | Matter.ADDRESS:
+            return event.answer(first.subject) is not None or first.matter is Matter.ADDRESS
+        case _:
+            return first.matter in CLEAR_AT_ONCE
+
+
+def _hosts(work: Work, incident: Incident) -> set[str]:
+    """The directors that the real servers of *incident* live inside of."""
+    servers = {t.subject for t in incident.seen if t.matter is Matter.REAL_SERVER}
+    for trouble in incident.seen:
+        if trouble.matter is Matter.SERVICE:
+            servers |= {m.real_server for m in work.cluster.service(trouble.subject).members}
+    return {host for s in servers if (host := work.cluster.real_server(s).host) is not None}
+
+
+def _asked_since(event: RollCallTaken, incident: Incident) -> bool:
+    """Whether the directors were asked after the MASTER came back, where it did."""
+    return incident.returned_at is None or event.asked_at >= incident.returned_at

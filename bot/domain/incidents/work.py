@@ -1,0 +1,97 @@
+"""An event's work on the incidents of a cluster: what it is folded into, and what is known while that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from operator import is_
+
+from bot.domain.copies import replace
+from bot.domain.events import OutageMeasured, Recorded
+from bot.domain.fleet import Cluster, VrrpInstance
+from bot.domain.incidents.kinds import named
+from bot.domain.incidents.present import services_of
+from bot.domain.incidents.story import Incident, Incidents, Note, Stage
+from bot.domain.mutes import Mutes
+from bot.domain.situation import Situation
+
+KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
+NOTES = 200  # lines of one incident's timeline
+REMEMBERED = timedelta(seconds=60)  # how long a measured outage may wait for the incident that it belongs to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What else a story depends on: what people announced."""
+
+    mutes: Mutes = field(default_factory=Mutes)
+
+
+class Work:
+    """The incidents while one event is folded in. It lives for one call of the fold and is never shared.
+
+    ``situation`` is what is known with the event, ``known`` what was known before it; ``at`` is when it was recorded.
+    """
+
+    def __init__(
+        self,
+        state: Incidents,
+        known: Situation,
+        situation: Situation,
+        recorded: Recorded,
+        cluster: Cluster,
+        context: Context,
+    ) -> None:
+        self._before = state
+        self.by_id = {i.id: i for i in state.all}
+        self.outages = tuple(o for o in state.outages if o.first_good_at > recorded.recorded_at - REMEMBERED)
+        self.known = known
+        self.situation = situation
+        self.recorded = recorded
+        self.at: datetime = recorded.recorded_at
+        self.cluster = cluster
+        self.mutes = context.mutes
+
+    def result(self) -> Incidents:
+        """The state afterwards, with the oldest of what is over let go; the very same where nothing has changed."""
+        if self._is_as_before():
+            return self._before
+        every = sorted(self.by_id.values(), key=lambda i: i.id)
+        over = [i.id for i in every if not i.open]
+        gone = set(over[: max(0, len(over) - KEPT)])
+        return Incidents(all=tuple(i for i in every if i.id not in gone), outages=self.outages)
+
+    def _is_as_before(self) -> bool:
+        # Most events change no incident; and whoever holds on to what was worked out from it sees that at a glance.
+        if len(self.by_id) != len(self._before.all) or self.outages != self._before.outages:
+            return False
+        return all(map(is_, self.by_id.values(), self._before.all))
+
+    def opens(self) -> tuple[Incident, ...]:
+        """Those that are not over."""
+        # As Incident.open says, without the price of asking a hundred of them several times for each event.
+        return tuple([i for i in self.by_id.values() if i.resolved_at is None and not i.withdrawn])
+
+    def find(self, wanted: Callable[[Incident], bool]) -> Incident | None:
+        """The first of those that are not over that is *wanted*."""
+        return next((i for i in self.opens() if wanted(i)), None)
+
+    def recent(self, instance: VrrpInstance) -> tuple[OutageMeasured, ...]:
+        """What was measured of *instance* in the time that a takeover may take."""
+        since = self.at - timedelta(seconds=instance.takeover_s + 10)
+        names = services_of(self.cluster, instance)
+        return tuple(o for o in self.outages if o.service in names and o.first_good_at >= since)
+
+    def put(
+        self, incident: Incident, note: str = "", *, at: datetime | None = None, stage: Stage | None = None
+    ) -> Incident:
+        """Keep *incident*, called by what is known of it now, with *note* in its timeline."""
+        if note:
+            line = Note(at=at or self.at, text=note, stage=stage)
+            if line not in incident.timeline:
+                incident = replace(incident, timeline=(*incident.timeline, line)[-NOTES:])
+        # Its name follows its cause, which may just have become known.
+        incident = named(incident, self.cluster)
+        self.by_id[incident.id] = incident
+        return incident
