@@ -1,0 +1,94 @@
+"""What is known of a cluster at a time: claims with their age, answers to roll calls, health. A fold of the journal."""
+
+from __future__ import annotations
+
+from bot.domain.copies import replace
+from bot.domain.events import (
+    AgentGap,
+    AgentSilenceChanged,
+    CertificateChanged,
+    HealthChanged,
+    QuorumChanged,
+    RealServerChanged,
+    RealServerObserved,
+    Recorded,
+    RollCallTaken,
+    SenseChanged,
+    VrrpStateChanged,
+    VrrpStateObserved,
+)
+from bot.domain.fleet import Cluster
+from bot.domain.situation.checks import believed, checked, names_of, service_of
+from bot.domain.situation.claims import claimed, observed
+from bot.domain.situation.known import (
+    ASIDE,
+    LATE,
+    STATES,
+    Answer,
+    Check,
+    Claim,
+    Health,
+    Host,
+    Said,
+    Situation,
+    by_our_clock,
+    filled,
+)
+from bot.domain.situation.roll_calls import called, holding
+
+__all__ = [
+    "ASIDE",
+    "LATE",
+    "STATES",
+    "Answer",
+    "Check",
+    "Claim",
+    "Health",
+    "Host",
+    "Said",
+    "Situation",
+    "by_our_clock",
+    "filled",
+    "fold",
+    "holding",
+    "names_of",
+    "service_of",
+]
+
+
+def fold(state: Situation, recorded: Recorded, cluster: Cluster) -> Situation:
+    """*state* of *cluster* after *recorded*. What a roll call shows amiss is worked out apart (:mod:`.findings`)."""
+    event, at = recorded.event, recorded.recorded_at
+    match event:
+        case VrrpStateChanged(group=False):
+            return claimed(state, event, Said(state=event.state, said_at=recorded.at_source, at=at), cluster)
+        case VrrpStateObserved():
+            return observed(state, event, at)
+        case RollCallTaken():
+            return called(state, event, at, cluster)
+        case HealthChanged():
+            health = Health(outcome=event.outcome, since=event.since, reason=event.reason)
+            return replace(state, health={**state.health, (event.service, event.real_server): health})
+        case RealServerChanged() | QuorumChanged():
+            return checked(state, event, recorded, cluster)
+        case RealServerObserved():
+            return believed(state, (event.director, event.service, event.real_server), event.up, at)
+        case AgentSilenceChanged() | AgentGap() | CertificateChanged() | SenseChanged():
+            return _aside(state, event)
+        case _:
+            return state
+
+
+def _aside(state: Situation, event: AgentSilenceChanged | AgentGap | CertificateChanged | SenseChanged) -> Situation:
+    match event:
+        case AgentSilenceChanged(silent=True):
+            return replace(state, silent=state.silent | {event.director})
+        case AgentSilenceChanged():
+            return replace(state, silent=state.silent - {event.director})
+        case AgentGap():
+            lost = f"{event.lost} lines" if event.lost else "an unknown number of lines"
+            return replace(state, gaps={**state.gaps, event.director: f"{lost} lost: {event.why}"})
+        case CertificateChanged():
+            return replace(state, certificates={**state.certificates, (event.service, event.real_server): event})
+        case SenseChanged():
+            return replace(state, senses={**state.senses, event.sense: event})
