@@ -68,6 +68,8 @@ def is_news(state: Situation, taken: RollCallTaken, at: datetime, cluster: Clust
     after = look(fold(state, recorded, cluster), recorded, cluster, operations)
     if after.suspected or state.suspected or after.found.keys() != state.found.keys():
         return True
+    if after.rumoured.keys() != state.rumoured.keys():
+        return True  # what was said too late waited for this look
     return any(_told(state, a.director) != _told(after, a.director) or _clock_jumped(state, a) for a in taken.answers)
 
 

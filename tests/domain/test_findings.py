@@ -270,3 +270,17 @@ def test_a_routine_look_is_news_only_when_it_shows_something_new() -> None:
     for other in (replace(same, holds=()), replace(same, nat=replace(GOOD, snat=False)), frozen):
         assert is_news(state, taken(other), now, SITE, Operations())
     assert VIP in same.holds
+
+
+def test_a_routine_look_is_news_where_a_word_that_came_late_waited_for_it() -> None:
+    out = without("http", "web1")
+    pen = Pen().roll_call(10, answer("sv1", holds=True), answer("sv2", weights=out)).check(120, "sv2", "web1", up=False)
+    pen.lines[-1] = replace(pen.lines[-1], at_source=NOON + timedelta(seconds=9))
+    for shown in (out, WEIGHTS):
+        taken = RollCallTaken(
+            cluster="site",
+            reason="routine",
+            asked_at=NOON + timedelta(seconds=130),
+            answers=(answer("sv2", weights=shown),),
+        )
+        assert is_news(known(pen), taken, NOON + timedelta(seconds=131), SITE, Operations())
