@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.events import Recorded, RollCallTaken, VrrpState
+from bot.domain.fleet import Director, Fleet
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.observed import UnitActive
 from bot.flows.chronicle import World, fold
 from bot.views.incident import headline, incident_message
 
-from .reference import FLEET, NOON, WEIGHTS, Pen, answer, processes
+from .reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer, processes
 
 UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
 
@@ -427,6 +429,8 @@ def test_that_the_last_director_is_lost_is_news_and_one_story_with_the_first() -
     (incident,) = told(pen.lines)
     assert (incident.kind, incident.opened_at) == (Kind.DIRECTORS_LOST, NOON + timedelta(seconds=2000))
     assert "web1" in incident.also_down
+    (incident,) = told(pen.probe(2010, "dns-udp", None, DOWN, "no answer within 0.9 s").lines)
+    assert incident.services == ("http", "dns-udp")
 
 
 def test_what_becomes_of_the_old_master_stays_with_its_failover_however_long_it_takes() -> None:
@@ -434,3 +438,32 @@ def test_what_becomes_of_the_old_master_stays_with_its_failover_however_long_it_
     pen.roll_call(2001, answer("sv1", error="cannot connect"), answer("sv2", holds=True))
     pen.roll_call(2020, answer("sv1", error="cannot connect"), answer("sv2", holds=True))
     assert [i.kind for i in told(pen.lines)] == [Kind.FAILOVER]
+
+
+def test_a_role_that_moves_on_long_after_a_failover_is_a_story_of_its_own() -> None:
+    third = Director(name="sv3", address=ip_address("10.100.0.30"), interface="br0")
+    instance = replace(SITE.vrrp_instances[0], priorities=(("sv1", 100), ("sv2", 90), ("sv3", 80)))
+    fleet = Fleet(clusters=(replace(SITE, directors=(*SITE.directors, third), vrrp_instances=(instance,)),))
+    stopped = {"active": UnitActive.INACTIVE, "weights": ()}
+    pen = Pen().roll_call(0, answer("sv1", holds=True), answer("sv2"), answer("sv3"))
+    pen.says(100, "sv1", VrrpState.STOP).says(100.7, "sv2", VrrpState.MASTER)
+    for second in (101, 103):
+        pen.roll_call(second, answer("sv1", **stopped), answer("sv2", holds=True), answer("sv3"))
+    pen.says(2000, "sv2", VrrpState.STOP).says(2000.7, "sv3", VrrpState.MASTER)
+    pen.roll_call(2001, answer("sv1", **stopped), answer("sv2", **stopped), answer("sv3", holds=True))
+    pen.roll_call(2003, answer("sv1", **stopped), answer("sv2", **stopped), answer("sv3", holds=True))
+    world = World.of(fleet)
+    for line in pen.lines:
+        fold(world, line, fleet)
+    assert [(i.kind, i.subject, i.old_master, i.new_master) for i in world.incidents["site"].open] == [
+        (Kind.KEEPALIVED_STOPPED, "sv1", "sv1", "sv2"),
+        (Kind.FAILOVER, "VI_1", "sv2", "sv3"),
+    ]
+
+
+def test_an_address_that_nobody_holds_long_after_a_failover_is_news() -> None:
+    stopped = {"active": UnitActive.INACTIVE, "weights": ()}
+    pen = gone_for_long()
+    for second in (2000, 2002):
+        pen.roll_call(second, answer("sv1", **stopped), answer("sv2"))
+    assert [i.kind for i in told(pen.lines)] == [Kind.FAILOVER, Kind.NO_MASTER]

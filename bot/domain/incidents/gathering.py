@@ -8,7 +8,7 @@ from bot.domain.copies import replace
 from bot.domain.events import HealthChanged, RollCallTaken
 from bot.domain.incidents.causes import fresh
 from bot.domain.incidents.joining import merged, opened
-from bot.domain.incidents.kinds import BURST, MINOR, is_felt_only, is_minor, primary
+from bot.domain.incidents.kinds import BURST, MINOR, OF_INSTANCES, is_felt_only, is_minor, primary
 from bot.domain.incidents.links import Links, links
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.incidents.work import Work
@@ -31,6 +31,8 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     ]
     if not related:
         return _again(work, trouble) or _not_over(work, trouble, own) or opened(work, trouble)
+    if owner := next((i for i in related if trouble in i.troubles and is_old(work, i)), None):
+        return owner  # what has been there for so long is not what made anything else happen just now
     if trouble.matter is Matter.VIP:
         # An effect stays where it was found: what else could explain it by now is told for itself.
         related = [i for i in related if trouble in i.troubles] or related
@@ -110,7 +112,10 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
         return trouble in incident.seen or own.meet(incident.explains, incident.needs)
     if trouble.matter is Matter.DIRECTOR and _nobody_answers(work):
         return any(t.matter is Matter.DIRECTOR for t in incident.troubles)
-    # The move is over, with all that it did. What is still of it is what became of the director that lost the role.
+    # The move is over, with all that it did. What is still of it is what became of the director that lost the role:
+    # and what that does not hold any more it can neither lose nor give away.
+    if trouble.matter in OF_INSTANCES:
+        return False
     others = {d.name for d in work.cluster.directors} - {incident.old_master}
     explains, needs = (
         frozenset(k for k in keys if not k.startswith(("role:", "vip:")) and k.partition(":")[2] not in others)
@@ -122,7 +127,9 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
 def is_old(work: Work, incident: Incident) -> bool:
     """Whether *incident* is of a move that has been known for a while: what moved then moves nothing now."""
     moved_at = incident.returned_at or incident.moved_at
-    return incident.old_master is not None and moved_at is not None and work.at - moved_at > AGAIN_WITHIN
+    if incident.old_master is None or moved_at is None:
+        return False
+    return work.at - max(moved_at, incident.opened_at) > AGAIN_WITHIN
 
 
 def _is_last(work: Work, incident: Incident) -> bool:

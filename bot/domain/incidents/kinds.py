@@ -67,6 +67,9 @@ BURST = timedelta(seconds=10)  # real servers that fall within this are one stor
 MINOR = frozenset({Matter.REAL_SERVER, Matter.AGENT, Matter.STREAM, Matter.WEIGHT, Matter.DIFFERENCE, Matter.BLIND})
 """Troubles that are rather told as part of a greater one than the other way round."""
 
+OF_INSTANCES = frozenset({Matter.ROLE, Matter.CONTEST, Matter.VACANCY, Matter.ADDRESS, Matter.VIP})
+"""Troubles whose subject is a VRRP instance."""
+
 CLEAR_AT_ONCE = frozenset(
     {
         Matter.CONTEST,
