@@ -163,6 +163,13 @@ async def test_an_outage_is_recorded_before_the_health_that_it_ended_in() -> Non
     assert health(change) == (None, GOOD)
 
 
+async def test_a_probe_that_fails_every_second_time_does_not_fill_the_journal() -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD, *[BAD, GOOD] * 40, *[GOOD] * 41)
+    outages = [event for event in trial.pages.events if isinstance(event, OutageMeasured)]
+    assert [(o.failed, o.good) for o in outages] == [(1, 0), (39, 38)]
+
+
 async def test_targets_are_counted_apart() -> None:
     trial = Trial()
     await trial.see(GOOD, GOOD, BAD, BAD)
