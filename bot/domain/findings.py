@@ -31,6 +31,7 @@ class Finding:
     proven: bool = False
 
 
+RULE = "SNAT rule for"
 RUNNING = frozenset({UnitActive.ACTIVE, UnitActive.RELOADING, UnitActive.ACTIVATING})
 OF_KEEPALIVED = frozenset({Matter.PROCESS, Matter.CHECKER, Matter.TABLE, Matter.WEIGHT, Matter.DIFFERENCE})
 
@@ -45,8 +46,13 @@ def look(state: Situation, recorded: Recorded, cluster: Cluster, operations: Ope
         return state
     shown = {f.trouble: f for f in findings(state, event, cluster, operations)}
     looked_at = {a.director: a for a in event.answers}
-    suspected: dict[Trouble, datetime] = {t: s for t, s in state.suspected.items() if not _seen(t, looked_at, state)}
-    found: dict[Trouble, str] = {t: why for t, why in state.found.items() if not _seen(t, looked_at, state)}
+    rules = cluster.snat is not None
+    suspected: dict[Trouble, datetime] = {
+        t: s for t, s in state.suspected.items() if not _seen(t, looked_at, state, rules=rules)
+    }
+    found: dict[Trouble, str] = {
+        t: why for t, why in state.found.items() if not _seen(t, looked_at, state, rules=rules and RULE in why)
+    }
     for trouble, finding in shown.items():
         since = state.suspected.get(trouble)
         if trouble in state.found or finding.proven or _confirmed(trouble, since, event, at):
@@ -104,8 +110,8 @@ def _confirmed(trouble: Trouble, since: datetime | None, event: RollCallTaken, a
     return trouble.matter is not Matter.STREAM or at - since >= TOLD_BY_NOW
 
 
-def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situation) -> bool:
-    """Whether what *trouble* is about has just been looked at."""
+def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situation, *, rules: bool) -> bool:
+    """Whether what *trouble* is about has just been looked at; *rules*: of a NAT path, also the SNAT rule."""
     if trouble.matter is Matter.VACANCY:
         return bool(looked_at)
     director = trouble.of if trouble.matter in (Matter.WEIGHT, Matter.DIFFERENCE) else trouble.subject
@@ -120,7 +126,7 @@ def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situ
         case Matter.PROCESS | Matter.CHECKER:
             return answer.processes is not None
         case Matter.NAT:
-            return answer.nat is not None
+            return answer.nat is not None and not (rules and answer.nat.snat is None)
         case Matter.TABLE | Matter.WEIGHT | Matter.DIFFERENCE:
             return answer.weights is not None
         case _:
@@ -317,7 +323,7 @@ def broken_path(cluster: Cluster, answer: RollCallAnswer) -> tuple[str, ...]:
     if nat.conntrack is False:
         broken.append("net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies")
     if nat.snat is False and cluster.snat is not None:
-        broken.append(f"the SNAT rule for {cluster.snat.vaddr} is missing")
+        broken.append(f"the {RULE} {cluster.snat.vaddr} is missing")
     return tuple(broken)
 
 

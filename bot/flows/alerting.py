@@ -27,7 +27,7 @@ from bot.domain.health import Outcome
 from bot.domain.situation import STATES, Situation
 from bot.domain.troubles import Matter, Trouble
 from bot.flows.chronicle import Chronicle
-from bot.flows.observing import ask_director, look_closer
+from bot.flows.observing import ask_director, joined, look_at_rule
 from bot.flows.ports import Clock, Entry, JournalUnavailable, RemoteShell
 
 log = structlog.get_logger(__name__)
@@ -36,9 +36,6 @@ PROMPT_S = 1.0  # how long the answers of quick directors wait for those of slow
 AGAIN_AFTER = 1.0  # seconds until a roll call that could not settle an incident is repeated
 TRIES = 5
 LONGEST_BREATH_S = 3.0
-
-PLAIN = frozenset({Matter.REAL_SERVER, Matter.CERTIFICATE, Matter.SENSE})
-"""Troubles that a closer look at a director explains nothing of."""
 
 
 def reason_to_call(recorded: Recorded) -> str | None:
@@ -168,53 +165,45 @@ class RollCaller:
         await self._record(reason, asked_at, tuple(answers), demanded)
         self._look_closer(tuple(answers), asked_at, demanded)
 
-    def _is_worth_a_closer_look(self, director: str, demanded: bool) -> bool:
-        """By routine; and while something is wrong that processes, settings, boots or clocks may explain."""
-        open_ones = self._chronicle.world.incidents[self._cluster.name].open
-        explicable = any(t.matter not in PLAIN for i in open_ones for t in i.seen)
-        return not demanded or director not in self._answers or explicable
-
     def _look_closer(self, answers: tuple[RollCallAnswer, ...], asked_at: datetime, demanded: bool) -> None:
-        """Have a closer look at those who answered, one at a time each: nothing waits for what it takes."""
-        for answer in answers:
-            worth = self._is_worth_a_closer_look(answer.director, demanded)
-            self._answers[answer.director] = (answer, asked_at)
-            busy = self._looking.get(answer.director)
-            if worth and answer.answered and (busy is None or busy.done()):
-                self._looking[answer.director] = asyncio.create_task(self._look_at(answer, demanded))
+        """Look at the SNAT rule of those who answered, one look at a time each: nothing waits for what it takes.
 
-    async def _look_at(self, answer: RollCallAnswer, demanded: bool) -> None:
-        director = self._cluster.director(answer.director)
-        # The SNAT rule takes root and half of the time: it is looked at by routine, and when a VIP does not answer.
-        snat = not demanded or self._vip_fails()
-        closer = await look_closer(self._shell, self._clock, self._cluster, director, answer, snat=snat)
-        # It may have answered again meanwhile: what it holds is told by that, the rest by the closer look.
-        latest, asked_at = self._answers[answer.director]
-        if not latest.answered:
+        It is looked at by routine; on demand only when a VIP does not answer, or when it was found amiss before.
+        """
+        for answer in answers:
+            director = answer.director
+            worth = not demanded or director not in self._answers or self._vip_fails() or self._doubts(director)
+            self._answers[director] = (answer, asked_at)
+            busy = self._looking.get(director)
+            if worth and answer.answered and self._cluster.snat is not None and (busy is None or busy.done()):
+                self._looking[director] = asyncio.create_task(self._look_at_rule(director, demanded))
+
+    async def _look_at_rule(self, name: str, demanded: bool) -> None:
+        rule = await look_at_rule(self._shell, self._cluster, self._cluster.director(name))
+        # It may have answered again meanwhile: what it holds is told by that, the rule by this look.
+        latest, asked_at = self._answers[name]
+        if rule is None or not latest.answered:
             return
-        seen = replace(
-            latest,
-            processes=closer.processes,
-            nat=closer.nat,
-            boot=closer.boot,
-            clock_behind_s=closer.clock_behind_s,
-        )
-        before = self._suspected()
-        # While a story is open, each closer look may be the one that tells why.
+        seen = replace(latest, nat=joined(latest.nat, rule))
+        doubted = self._doubts(name)
+        # While a story is open, each look may be the one that tells why.
         story = bool(self._chronicle.world.incidents[self._cluster.name].open)
         await self._record("a closer look", asked_at, (seen,), demanded=demanded and story)
-        if self._suspected() - before:
+        if self._doubts(name) and not doubted:
             self._wanted.set()  # a second look is wanted, and soon
 
-    def _suspected(self) -> frozenset[Trouble]:
-        return frozenset(self._chronicle.world.situations[self._cluster.name].suspected)
+    def _doubts(self, director: str) -> bool:
+        """Whether the NAT path of *director* was found amiss, once or for good."""
+        situation = self._chronicle.world.situations[self._cluster.name]
+        trouble = Trouble(matter=Matter.NAT, subject=director)
+        return trouble in situation.suspected or trouble in situation.found
 
     def _vip_fails(self) -> bool:
         situation = self._chronicle.world.situations[self._cluster.name]
         return bool(situation.vip_troubles(frozenset(s.name for s in self._cluster.services)))
 
     def _ask_one(self, director: Director) -> asyncio.Task[RollCallAnswer]:
-        return asyncio.create_task(ask_director(self._shell, self._clock, self._cluster, director, thorough=False))
+        return asyncio.create_task(ask_director(self._shell, self._clock, self._cluster, director))
 
     async def _follow(self, name: str, task: asyncio.Task[RollCallAnswer], asked_at: datetime, demanded: bool) -> None:
         """Record the answer of one that took longer than the others."""

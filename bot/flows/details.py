@@ -1,4 +1,4 @@
-"""The closer look at a director: its processes, NAT, boot and clock. What is asked, and what the replies say."""
+"""What a director is asked besides who holds what: processes, NAT, boot, clock. What the replies say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bot.domain.events import KeepalivedProcess, NatPath
-from bot.domain.fleet import Cluster, Network, Snat
+from bot.domain.fleet import Snat
 from bot.domain.observed import CommandResult
 from bot.lvs import date, iptables, processes, sysctl
 from bot.lvs.errors import Unreadable
@@ -42,7 +42,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """What a closer look found (see RollCallAnswer). None: it could not be read, and ``remarks`` say why."""
+    """What was found (see RollCallAnswer). None: it could not be read, and ``remarks`` say why."""
 
     processes: tuple[KeepalivedProcess, ...] | None = None
     nat: NatPath | None = None
@@ -56,31 +56,35 @@ SYSCTLS = Question(argv=sysctl.read(SETTINGS))
 CLOCK = Question(argv=date.show_now())
 
 
-def questions(cluster: Cluster, *, snat: bool = True) -> tuple[Question, ...]:
-    """What to ask a director of *cluster*; with *snat*, its SNAT rule too, where the fleet asks for one."""
-    rules = (_rules(cluster.snat.vaddr),) if snat and cluster.snat else ()
-    return (CLOCK, SYSCTLS, PROCESSES, *rules)
+QUESTIONS = (CLOCK, SYSCTLS, PROCESSES)
+"""What every director is asked besides who holds what. No account needs a privilege for it."""
 
 
-def _rules(virtual: Network) -> Question:
-    return Question(argv=iptables.list_postrouting(virtual.version), sudo=True)
+def rules_of(snat: Snat) -> Question:
+    """What to ask a director for its SNAT rule. It takes root, and by that longer than all other questions."""
+    return Question(argv=iptables.list_postrouting(snat.vaddr.version), sudo=True)
 
 
-def details_of(cluster: Cluster, replies: Mapping[Question, Reply | str], main_pid: int = 0) -> Details:
-    """What the *replies* to :func:`questions` say; a text in a reply's place is why there is none.
+def details_of(replies: Mapping[Question, Reply | str], main_pid: int = 0) -> Details:
+    """What the *replies* to :data:`QUESTIONS` say; a text in a reply's place is why there is none.
 
     *main_pid* is keepalived's by its unit, 0 where that is not known.
     """
     reader = _Reader(replies)
     settings = reader.read(SYSCTLS, _settings)
-    rules = reader.read(_rules(cluster.snat.vaddr), _parsed_rules) if cluster.snat else None
     return Details(
         processes=reader.read(PROCESSES, lambda reply: processes.parse_processes(reply.result.stdout, main_pid)),
-        nat=_nat(settings, rules, cluster.snat),
+        nat=NatPath(ip_forward=settings.ip_forward, conntrack=settings.conntrack) if settings else None,
         boot=settings.boot if settings else None,
         clock_behind_s=reader.read(CLOCK, _behind),
         remarks=tuple(reader.remarks),
     )
+
+
+def rule_in(printed: str, snat: Snat) -> NatPath:
+    """What the answer to :func:`rules_of` says of the fleet's rule, and of nothing else. Raises Unreadable."""
+    rule = iptables.snat_of(iptables.parse_rules(printed), snat.vaddr)
+    return NatPath(snat=rule is not None, packets=rule.packets if rule else None)
 
 
 class _Reader:
@@ -115,22 +119,6 @@ def _settings(reply: Reply) -> _Settings:
         ip_forward=sysctl.switched_on(values, sysctl.IP_FORWARD),
         conntrack=sysctl.switched_on(values, sysctl.VS_CONNTRACK),
         boot=values[sysctl.BOOT_ID] or None,
-    )
-
-
-def _parsed_rules(reply: Reply) -> tuple[iptables.NatRule, ...]:
-    return iptables.parse_rules(reply.result.stdout)
-
-
-def _nat(settings: _Settings | None, rules: tuple[iptables.NatRule, ...] | None, snat: Snat | None) -> NatPath | None:
-    if settings is None and rules is None:
-        return None
-    rule = iptables.snat_of(rules, snat.vaddr) if rules is not None and snat is not None else None
-    return NatPath(
-        ip_forward=settings.ip_forward if settings else None,
-        conntrack=settings.conntrack if settings else None,
-        snat=None if rules is None else rule is not None,
-        packets=rule.packets if rule else None,
     )
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import structlog
 
-from bot.domain.events import RollCallAnswer, RollCallTaken
+from bot.domain.events import NatPath, RollCallAnswer, RollCallTaken
 from bot.domain.fleet import Cluster, Director, Forwarding
 from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of, key_of, strangers_of
 from bot.domain.plans import View
-from bot.flows.details import Question, Reply, details_of, questions
+from bot.flows.details import QUESTIONS, Question, Reply, details_of, rule_in, rules_of
 from bot.flows.ports import AuthenticationRefused, Clock, HostKeyRefused, OutcomeUnknown, RemoteShell, ShellError
-from bot.lvs import iproute, ipvsadm, systemd
+from bot.lvs import iproute, ipvsadm, procfs, systemd
 from bot.lvs.errors import Unreadable
 from bot.lvs.ipvsadm.argv import endpoint
 
@@ -53,43 +54,63 @@ async def read_table(shell: RemoteShell, director: Director) -> IpvsTable:
 
 
 async def observe(shell: RemoteShell, director: Director, *, deadline: float | None = None) -> Observed:
-    """Everything that is asked of one director, in one go, within *deadline* seconds (twice the patience).
+    """Who holds what on one director, asked in one go, within *deadline* seconds (twice the patience).
 
     Never raises for what the director does.
     """
-    deadline = deadline or 2 * shell.patience
+    observed, _ = await _look(shell, director, (), deadline or 2 * shell.patience)
+    return observed
+
+
+ESSENTIAL = (iproute.list_addresses(), systemd.show_unit(), procfs.show_table())
+
+
+async def _look(
+    shell: RemoteShell, director: Director, more: Sequence[Question], deadline: float
+) -> tuple[Observed, tuple[CommandResult, ...]]:
+    """What one director shows, and what it replied to *more*: nothing where it does not answer.
+
+    All is one command line on one channel, and nothing of it takes root: what a look costs a busy director is mostly
+    the starting of shells and of sudo.
+    """
     started = asyncio.get_running_loop().time()
-    results = await asyncio.gather(
-        run(shell, director, iproute.list_addresses(), deadline=deadline),
-        run(shell, director, systemd.show_unit(), deadline=deadline),
-        run(shell, director, ipvsadm.list_table(), sudo=True, deadline=deadline),
-        return_exceptions=True,
-    )
+    try:
+        results = await shell.ask(director, (*ESSENTIAL, *(q.argv for q in more)), deadline=deadline)
+    except ShellError as error:
+        refused = isinstance(error, HostKeyRefused | AuthenticationRefused)
+        return Observed(director=director.name, reachable=False, error=_reason(error), refused=refused), ()
+    latency = asyncio.get_running_loop().time() - started
+    if len(results) < len(ESSENTIAL):
+        hangs = shlex.join(ESSENTIAL[len(results)])
+        why = f"no answer within {deadline:g} s: `{hangs}` hangs there"
+        return Observed(director=director.name, reachable=False, error=why), ()
     problems: list[str] = []
-    texts: list[str | None] = []
-    for result in results:
-        if isinstance(result, ShellError):
-            refused = isinstance(result, HostKeyRefused | AuthenticationRefused)
-            return Observed(director=director.name, reachable=False, error=_reason(result), refused=refused)
-        if isinstance(result, CommandFailed):
-            problems.append(str(result))
-            texts.append(None)
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            texts.append(result)
-    addresses = _read(iproute.parse_addresses, texts[0], problems)
-    keepalived = _read(systemd.parse_unit, texts[1], problems)
-    table = _read(ipvsadm.parse_table, texts[2], problems)
-    return Observed(
+    addresses = _read(iproute.parse_addresses, results[0], problems)
+    keepalived = _read(systemd.parse_unit, results[1], problems)
+    table = await _table(shell, director, results[2], problems)
+    observed = Observed(
         director=director.name,
         reachable=True,
-        latency_s=asyncio.get_running_loop().time() - started,
+        latency_s=latency,
         addresses=addresses or (),
         keepalived=keepalived,
         table=table,
         error="; ".join(problems) or None,
     )
+    return observed, results[len(ESSENTIAL) :]
+
+
+async def _table(
+    shell: RemoteShell, director: Director, result: CommandResult, problems: list[str]
+) -> IpvsTable | None:
+    """The table by the kernel's own file; by ipvsadm where that cannot be read: it may be hidden, or not there yet."""
+    if result.exit_status == 0:
+        return _read(procfs.parse_table, result, problems)
+    try:
+        return await read_table(shell, director)
+    except (ShellError, CommandFailed, Unreadable) as error:
+        problems.append(_reason(error) if isinstance(error, ShellError) else str(error))
+        return None
 
 
 def _reason(error: ShellError) -> str:
@@ -97,12 +118,13 @@ def _reason(error: ShellError) -> str:
     return error.cause if isinstance(error, OutcomeUnknown) else error.reason
 
 
-def _read(parse: Callable[[str], T], text: str | None, problems: list[str]) -> T | None:
-    """What *parse* makes of *text*; what it cannot read becomes one of the *problems*, not a guess."""
-    if text is None:
+def _read(parse: Callable[[str], T], result: CommandResult, problems: list[str]) -> T | None:
+    """What *parse* makes of *result*; what it cannot read becomes one of the *problems*, not a guess."""
+    if result.exit_status != 0:
+        problems.append(str(CommandFailed(result)))
         return None
     try:
-        return parse(text)
+        return parse(result.stdout)
     except Unreadable as error:
         problems.append(str(error))
         return None
@@ -119,7 +141,7 @@ async def observe_to_change(shell: RemoteShell, cluster: Cluster) -> tuple[View,
 
 
 async def _view(shell: RemoteShell, cluster: Cluster, director: Director) -> View:
-    seen = await _observe_patiently(shell, director)
+    seen, _ = await _look_patiently(shell, director, ())
     if seen.table is None:
         return View(director=director.name, table=None, error=seen.error or "no table")
     try:
@@ -139,44 +161,38 @@ async def read_table_to_change(shell: RemoteShell, cluster: Cluster, director: D
     return ipvsadm.parse_thresholds(await run(shell, director, ipvsadm.list_thresholds(), sudo=True), table)
 
 
-async def take_roll_call(
-    shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str, *, thorough: bool = True
-) -> RollCallTaken:
-    """Ask every director of *cluster* who holds what, and why (*reason*) it is asked; see :func:`ask_director`."""
+async def take_roll_call(shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str) -> RollCallTaken:
+    """Ask every director of *cluster* who holds what, its SNAT rule included, and why (*reason*) it is asked."""
     asked_at = clock.now()
     answers = await asyncio.gather(
-        *(ask_director(shell, clock, cluster, director, thorough=thorough) for director in cluster.directors)
+        *(_ask_thoroughly(shell, clock, cluster, director) for director in cluster.directors)
     )
     return RollCallTaken(cluster=cluster.name, reason=reason, asked_at=asked_at, answers=tuple(answers))
 
 
-async def ask_director(
-    shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director, *, thorough: bool = True
-) -> RollCallAnswer:
-    """One director's answer to a roll call; a *thorough* one has what :func:`look_closer` finds, and takes longer.
+async def _ask_thoroughly(shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director) -> RollCallAnswer:
+    answer = await ask_director(shell, clock, cluster, director)
+    nat = await look_at_rule(shell, cluster, director) if answer.answered else None
+    return replace(answer, nat=joined(answer.nat, nat)) if nat else answer
+
+
+async def ask_director(shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director) -> RollCallAnswer:
+    """One director's answer to a roll call, with all but its SNAT rule (:func:`look_at_rule`).
 
     One that does not answer in time is asked again, over a new connection and with twice the patience: being slow
-    once is not being lost. One that refuses the bot is not: it would say the same. Never raises for what it does.
+    once is not being lost. One that refuses the bot is not: it would say the same. What is not essential and fails
+    leaves its field None. Never raises for what the director does.
     """
-    answer = answer_of(await _observe_patiently(shell, director), cluster)
-    return await look_closer(shell, clock, cluster, director, answer) if thorough else answer
-
-
-async def look_closer(
-    shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director, answer: RollCallAnswer, *, snat: bool = True
-) -> RollCallAnswer:
-    """*answer* with the processes, NAT path, boot and clock of *director*; without *snat*, no word on the SNAT rule.
-
-    It is a step of its own because an answer must not wait for it: a director whose one processor is busy takes as
-    long again. The rule alone takes half of that, as it takes root. What fails or comes too late leaves its field
-    None. Never raises for what the director does.
-    """
+    observed, results = await _look_patiently(shell, director, QUESTIONS)
+    answer = answer_of(observed, cluster)
     if not answer.answered:
         return answer
-    asked = questions(cluster, snat=snat)
-    replies = await asyncio.gather(*(_reply(shell, clock, director, question) for question in asked))
-    main_pid = answer.keepalived.main_pid if answer.keepalived else 0
-    details = details_of(cluster, dict(zip(asked, replies, strict=True)), main_pid)
+    at = clock.now()
+    replies: dict[Question, Reply | str] = {
+        question: Reply(result=result, at=at) if question.answered_by(result) else str(CommandFailed(result))
+        for question, result in zip(QUESTIONS, results, strict=False)
+    }
+    details = details_of(replies, answer.keepalived.main_pid if answer.keepalived else 0)
     if details.remarks:
         log.debug("not all of it was read", director=director.name, why=details.remarks)
     return replace(
@@ -188,19 +204,35 @@ async def look_closer(
     )
 
 
-async def _reply(shell: RemoteShell, clock: Clock, director: Director, question: Question) -> Reply | str:
-    """The answer to *question*, or why there is none."""
+async def look_at_rule(shell: RemoteShell, cluster: Cluster, director: Director) -> NatPath | None:
+    """The fleet's SNAT rule as it is on *director*; None where the fleet has none or it could not be read.
+
+    It is a step of its own because it takes root, and an answer must not wait for that. Never raises for what the
+    director does.
+    """
+    if cluster.snat is None:
+        return None
+    question = rules_of(cluster.snat)
     try:
         # Patiently: a deadline that passes costs the connection, and the next answer would have to wait for a new one.
-        result = await shell.run(director, question.argv, sudo=question.sudo, deadline=2 * shell.patience)
-    except ShellError as error:
-        return f"`{' '.join(question.argv)}`: {_reason(error)}"
-    return Reply(result=result, at=clock.now()) if question.answered_by(result) else str(CommandFailed(result))
+        return rule_in(await run(shell, director, question.argv, sudo=question.sudo), cluster.snat)
+    except (ShellError, CommandFailed, Unreadable) as error:
+        log.debug("the SNAT rule was not read", director=director.name, why=str(error))
+        return None
 
 
-async def _observe_patiently(shell: RemoteShell, director: Director) -> Observed:
-    observed = await observe(shell, director, deadline=shell.patience)
-    return observed if observed.reachable or observed.refused else await observe(shell, director)
+def joined(nat: NatPath | None, rule: NatPath) -> NatPath:
+    """*nat* with what *rule* says of the SNAT rule."""
+    return replace(nat or NatPath(), snat=rule.snat, packets=rule.packets)
+
+
+async def _look_patiently(
+    shell: RemoteShell, director: Director, more: Sequence[Question]
+) -> tuple[Observed, tuple[CommandResult, ...]]:
+    observed, results = await _look(shell, director, more, shell.patience)
+    if observed.reachable or observed.refused:
+        return observed, results
+    return await _look(shell, director, more, 2 * shell.patience)
 
 
 def answer_of(observed: Observed, cluster: Cluster) -> RollCallAnswer:

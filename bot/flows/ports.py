@@ -133,6 +133,16 @@ class RemoteShell(Protocol):
         """
         ...
 
+    async def ask(
+        self, director: Director, commands: Sequence[Sequence[str]], *, deadline: float = 10.0
+    ) -> tuple[CommandResult, ...]:
+        """Run *commands*, which only read, one after the other and all in one go, within *deadline* seconds.
+
+        What the first of them answered counts also where a later one hangs: there are fewer results than commands
+        then. Each one's ``duration_s`` is that of all together. Raises a ShellError when there is no result at all.
+        """
+        ...
+
     def changing(self, director: Director) -> AbstractAsyncContextManager[None]:
         """Hold the one lock per director that every change of its state is made under."""
         ...

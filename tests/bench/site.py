@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from bot.domain.fleet import Forwarding, Protocol
+from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, ServiceKey
 from bot.local.slack import StandIn
 from bot.settings import secret_variable
 from tests.contracts.sshd import Sshd, free_port
 from tests.lvs.captured import captured
+from tests.lvs.printing import print_proc, print_table
 
 SECRET = "the secret of every director here"
 PRINTS = {
     "ip": "iproute2-6.1.0/master",
     "systemctl": "systemd-252/active",
+    "cat": "linux-6.1/reference-site",
     "ipvsadm": "ipvsadm-1.31/reference-site.table",
 }
 """What the directors' commands print, by the capture of the real tool's output."""
@@ -45,7 +50,7 @@ def play_director(sshd: Sshd, *, slow_s: float = 0.0, prints: Mapping[str, str] 
         text.write_text(said)
         script = sshd.folder / "bin" / program
         waits = f"sleep {slow_s:g}\n" if slow_s else ""
-        script.write_text(f"#!/bin/sh\n{waits}exec cat {text}\n")
+        script.write_text(f"#!/bin/sh\n{waits}exec /bin/cat {text}\n")
         script.chmod(0o755)
 
 
@@ -125,14 +130,25 @@ def play_master(sshd: Sshd, clusters: Iterable[Cluster]) -> None:
 
 def show_table(sshd: Sshd, clusters: Iterable[Cluster], removed: Container[str]) -> None:
     """From now on the IPVS table of *sshd* has the services of *clusters*, without the servers that are *removed*."""
-    lines = captured(PRINTS["ipvsadm"]).splitlines()[:3]
-    for cluster in clusters:
-        for port in cluster.ports:
-            lines.append(f"TCP  {cluster.vip}:{port} rr")
-            lines += [f"  -> {s}:{port}   Masq    1      0          0" for s in cluster.servers if s not in removed]
-    fresh = sshd.folder / "ipvsadm.new"
-    fresh.write_text("\n".join(lines) + "\n")
-    fresh.replace(sshd.folder / "ipvsadm.txt")
+    table = IpvsTable(
+        services=tuple(
+            IpvsService(
+                key=ServiceKey(protocol=Protocol.TCP, address=ip_address(cluster.vip), port=port),
+                scheduler="rr",
+                destinations=tuple(
+                    IpvsDestination(address=ip_address(s), port=port, forwarding=Forwarding.MASQUERADING, weight=1)
+                    for s in cluster.servers
+                    if s not in removed
+                ),
+            )
+            for cluster in clusters
+            for port in cluster.ports
+        )
+    )
+    for program, said in (("cat", print_proc(table)), ("ipvsadm", print_table(table))):
+        fresh = sshd.folder / f"{program}.new"
+        fresh.write_text(said)
+        fresh.replace(sshd.folder / f"{program}.txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

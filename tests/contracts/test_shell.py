@@ -182,6 +182,42 @@ async def test_date_tells_the_time_of_the_moment_of_asking(site: Site) -> None:
     assert before <= parse_now(result.stdout) <= datetime.now(UTC)
 
 
+async def test_several_questions_in_one_go_are_answered_one_by_one(site: Site) -> None:
+    commands = [("printf", "%s|", "one", "two\n"), ("false",), ("no-such-program",), ("printf", "%s|", *NASTY)]
+    results = await site.shell.ask(site.sv1, commands)
+    assert [r.argv for r in results] == commands
+    assert {r.director for r in results} == {"sv1"}
+    assert [r.exit_status for r in results] == [0, 1, 127, 0]
+    assert [r.stdout for r in results] == ["one|two\n|", "", "", "".join(f"{argument}|" for argument in NASTY)]
+    assert ["not found" in r.stderr for r in results] == [False, False, True, False]
+    assert all(r.duration_s > 0 for r in results)
+
+
+async def test_what_was_answered_before_a_question_that_hangs_counts(site: Site) -> None:
+    await site.shell.run(site.sv1, ("printf", "%s|", "warm"))
+    commands = [("printf", "%s|", "one"), ("printf", "%s|", "two"), ("sleep", "30"), ("printf", "%s|", "never")]
+    results = await site.shell.ask(site.sv1, commands, deadline=1.0)
+    assert [(r.exit_status, r.stdout) for r in results] == [(0, "one|"), (0, "two|")]
+    assert [r.stdout for r in await site.shell.ask(site.sv1, commands[:2])] == ["one|", "two|"]
+
+
+async def test_where_the_first_question_hangs_there_is_no_answer(site: Site) -> None:
+    await site.shell.run(site.sv1, ("printf", "%s|", "warm"))
+    with pytest.raises(OutcomeUnknown) as caught:
+        await site.shell.ask(site.sv1, [("sleep", "30"), ("printf", "%s|", "two")], deadline=0.2)
+    assert (caught.value.director, caught.value.argv) == ("sv1", ("sleep", "30"))
+
+
+async def test_questions_to_a_director_that_is_not_there_have_no_answer(site: Site) -> None:
+    with pytest.raises(Unreachable):
+        await site.shell.ask(site.gone, [("printf", "%s|", "one"), ("printf", "%s|", "two")])
+
+
+async def test_a_question_that_no_command_line_can_carry_is_refused_before_any_is_asked(site: Site) -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        await site.shell.ask(site.sv1, [("printf", "%s|", "one"), ("printf", "nul\0")])
+
+
 @pytest.mark.parametrize("argv", [(), ("printf", "nul\0"), ("printf", "\ud800")], ids=["empty", "nul", "surrogate"])
 async def test_what_no_command_line_can_carry_is_refused_before_it_is_sent(site: Site, argv: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"argv|NUL|surrogates"):

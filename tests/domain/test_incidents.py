@@ -9,11 +9,11 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.events import Recorded, RollCallTaken, VrrpState
+from bot.domain.events import RealServerChanged, Recorded, RollCallTaken, VrrpState
 from bot.domain.fleet import Director, Fleet
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
-from bot.domain.observed import UnitActive
+from bot.domain.observed import UnitActive, key_of
 from bot.flows.chronicle import World, fold
 from bot.views.incident import headline, incident_message
 
@@ -318,6 +318,22 @@ def test_a_real_server_that_flaps_is_one_story_also_where_its_clients_feel_it_fi
     (incident,) = told(pen.lines)
     assert (incident.kind, incident.subject, incident.changes) == (Kind.REAL_SERVER_DOWN, "web1", 3)
     assert incident.flapping
+
+
+def test_one_that_falls_again_before_keepalived_has_taken_its_last_word_back_flaps_too() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN, "refused")
+    key = key_of(SITE.service("http"))
+    gone = RealServerChanged(
+        cluster="site", director="sv1", service=key, address=SITE.real_server("web1").address, port=80, up=False
+    )
+    pen.at(102, gone)
+    for again in (115, 130, 145):
+        pen.probe(again - 5, "http", "web1", UP, "")
+        for service in ("http", "dns-udp"):
+            pen.probe(again, service, "web1", DOWN, "refused")
+        pen.probe(again + 3, "dns-udp", "web1", UP, "")
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.changes, incident.flapping) == (Kind.REAL_SERVER_DOWN, 3, True)
 
 
 def test_a_stopped_web_server_and_a_stopped_keepalived_are_two_stories_although_both_are_of_one_host() -> None:

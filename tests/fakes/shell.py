@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 
 from bot.adapters.shell.fabric_shell import quoted, through_sudo
 from bot.domain.fleet import Cluster, Director, Forwarding, Protocol, VirtualService
@@ -78,7 +79,8 @@ Program = Callable[["FakeHost", tuple[str, ...]], Awaitable[Reply]]
 class FakeHost:
     """One director. ``services`` is its IPVS table, keyed by option and address (``("-t", "10.100.5.11:80")``).
 
-    ``processes`` is by pid, ``sysctls`` what /proc/sys has; ``behind_s`` is how far its clock is behind (FakeShell's).
+    ``processes`` is by pid, ``sysctls`` what /proc/sys has, ``shows_table`` whether /proc has the table.
+    ``behind_s`` is how far its clock is behind (FakeShell's).
 
     Faults: ``refuses`` is raised instead of running anything; ``loses_answers`` runs the command and then loses its
     answer; ``loses_commands`` loses the command on its way; ``hangs`` answers nothing until the deadline.
@@ -90,6 +92,7 @@ class FakeHost:
     processes: dict[int, FakeProcess] = field(default_factory=dict)
     sysctls: dict[str, str] = field(default_factory=dict)
     snat: FakeRule | None = None
+    shows_table: bool = True
     behind_s: float = 0.0
     refuses: type[ShellError] | None = None
     loses_answers: bool = False
@@ -160,6 +163,7 @@ class FakeShell:
             "ipvsadm": ipvsadm,
             "systemctl": systemctl,
             "ip": ip,
+            "cat": cat,
             "ps": ps,
             "/sbin/sysctl": sysctl,
             "iptables": iptables,
@@ -186,34 +190,54 @@ class FakeShell:
     ) -> CommandResult:
         """As ``RemoteShell.run``."""
         full = through_sudo(argv, user) if sudo else tuple(argv)
-        quoted(full)
+        results: list[CommandResult] = []
+        try:
+            await self._run(director, [full], results, deadline)
+        except TimeoutError as error:
+            raise _unknown(director, full, deadline) from error
+        return results[0]
+
+    async def ask(
+        self, director: Director, commands: Sequence[Sequence[str]], *, deadline: float = 10.0
+    ) -> tuple[CommandResult, ...]:
+        """As ``RemoteShell.ask``."""
+        results: list[CommandResult] = []
+        try:
+            await self._run(director, [tuple(argv) for argv in commands], results, deadline)
+        except TimeoutError as error:
+            if not results:
+                raise _unknown(director, tuple(commands[0]), deadline) from error
+        return tuple(results)
+
+    async def _run(
+        self, director: Director, commands: Sequence[tuple[str, ...]], results: list[CommandResult], deadline: float
+    ) -> None:
+        """Run *commands* one after the other and put what they leave behind into *results*. Raises TimeoutError."""
+        for full in commands:
+            quoted(full)
+        full = commands[0]
         host = self.hosts.get(director.name)
         if host is None:
             raise Unreachable(director.name, full, f"no SSH connection to {director.address}: no route to host")
         if host.refuses is not None:
             raise host.refuses(director.name, full, "as the test wishes")
-        try:
-            async with asyncio.timeout(deadline):
+        async with asyncio.timeout(deadline):
+            for full in commands:
                 if host.hangs or host.loses_commands:
                     await self._lose(host)
                 reply = await self._execute(host, full)
                 if host.loses_answers:
                     raise TimeoutError
-        except TimeoutError as error:
-            raise OutcomeUnknown(
-                director.name,
-                full,
-                f"`{quoted(full)}` was sent, but no answer came",
-                f"no answer within {deadline:g} s",
-            ) from error
-        return CommandResult(
-            director=director.name,
-            argv=full,
-            exit_status=reply.exit_status,
-            stdout=reply.stdout,
-            stderr=reply.stderr,
-            duration_s=0.003,
-        )
+                results.append(
+                    CommandResult(
+                        director=director.name,
+                        argv=full,
+                        exit_status=reply.exit_status,
+                        stdout=reply.stdout,
+                        stderr=reply.stderr,
+                        duration_s=0.003,
+                    )
+                )
 
     async def _lose(self, host: FakeHost) -> None:
         if host.hangs:
@@ -245,6 +269,12 @@ class FakeShell:
         """Nothing is open."""
 
 
+def _unknown(director: Director, argv: tuple[str, ...], deadline: float) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        director.name, argv, f"`{quoted(argv)}` was sent, but no answer came", f"no answer within {deadline:g} s"
+    )
+
+
 async def ipvsadm(host: FakeHost, argv: tuple[str, ...]) -> Reply:
     """ipvsadm 1.31: ``-Ln`` and ``-e SERVICE -r DESTINATION FORWARDING -w WEIGHT``."""
     match argv[1:]:
@@ -271,6 +301,34 @@ def _listing(host: FakeHost) -> str:
             for at, d in sorted(service.destinations.items())
         ]
     return "\n".join(lines) + "\n"
+
+
+KERNEL_WORDS = {"-t": "TCP", "-u": "UDP", "--sctp-service": "SCTP"}
+
+
+async def cat(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+    """``cat /proc/net/ip_vs``; no other file is there."""
+    if argv[1:] != ("/proc/net/ip_vs",) or not host.shows_table:
+        return Reply(stderr=f"cat: {argv[1]}: No such file or directory\n", exit_status=1)
+    lines = [
+        "IP Virtual Server version 1.2.1 (size=4096)",
+        "Prot LocalAddress:Port Scheduler Flags",
+        "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn",
+    ]
+    for (option, address), service in sorted(host.services.items()):
+        at = f"FWM  {int(address):08X}" if option == "-f" else f"{KERNEL_WORDS[option]}  {_in_hex(address)}"
+        lines.append(f"{at} {service.scheduler} ")
+        lines += [
+            f"  -> {_in_hex(at)}      {d.forward:<7} {d.weight:<6} {d.active:<10} {d.inactive:<10}"
+            for at, d in sorted(service.destinations.items())
+        ]
+    return Reply(stdout="\n".join(lines) + "\n")
+
+
+def _in_hex(at: str) -> str:
+    address, _, port = at.rpartition(":")
+    found = ip_address(address.strip("[]"))
+    return f"[{found.exploded}]:{int(port):04X}" if found.version == 6 else f"{int(found):08X}:{int(port):04X}"
 
 
 def _thresholds(host: FakeHost) -> str:

@@ -14,15 +14,15 @@ import pytest
 from bot.domain.events import NatPath, ProcessRole, RollCallAnswer
 from bot.domain.fleet import Director, Snat
 from bot.domain.observed import CommandResult, UnitActive
-from bot.flows.observing import ask_director, look_closer, take_roll_call
+from bot.flows.observing import ask_director, look_at_rule, observe, take_roll_call
 from bot.flows.ports import AuthenticationRefused, HostKeyRefused, ShellError, Unreachable
 from bot.settings import load_fleet
-from tests.fakes.shell import FakeDestination, FakeHost, FakeShell, Reply
+from tests.fakes.shell import FakeDestination, FakeHost, FakeShell, Program, Reply
 
 SITE = load_fleet(Path(__file__).parents[2] / "config" / "fleet.yaml").clusters[0]
 SV1, SV2 = SITE.directors
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
-EXTRAS = ("ps", "/sbin/sysctl", "date", "iptables")
+EXTRAS = ("ps", "/sbin/sysctl", "date")
 
 
 class Clock:
@@ -40,8 +40,12 @@ def shell() -> FakeShell:
     return FakeShell.of(SITE, Clock().now)
 
 
-async def ask(shell: FakeShell, director: Director = SV1, *, thorough: bool = True) -> RollCallAnswer:
-    return await ask_director(shell, Clock(), SITE, director, thorough=thorough)
+async def ask(shell: FakeShell, director: Director = SV1) -> RollCallAnswer:
+    return await ask_director(shell, Clock(), SITE, director)
+
+
+async def ask_thoroughly(shell: FakeShell) -> RollCallAnswer:
+    return (await take_roll_call(shell, Clock(), SITE, "test")).answers[0]
 
 
 async def hangs(host: FakeHost, argv: tuple[str, ...]) -> Reply:
@@ -61,7 +65,7 @@ async def test_all_is_well(shell: FakeShell) -> None:
     host = shell.hosts["sv1"]
     assert host.snat is not None
     host.snat.packets = 7
-    answer = await ask(shell)
+    answer = await ask_thoroughly(shell)
     assert answer.answered
     assert not answer.refused
     assert answer.holds == ("10.100.5.11",)
@@ -79,33 +83,47 @@ async def test_all_is_well(shell: FakeShell) -> None:
 async def test_a_roll_call_has_an_answer_of_each_director_in_the_fleets_order(shell: FakeShell) -> None:
     taken = await take_roll_call(shell, Clock(), SITE, "test")
     assert (taken.reason, taken.asked_at) == ("test", NOW)
-    assert taken.answers == (await ask(shell, SV1), await ask(shell, SV2))
+    assert [a.director for a in taken.answers] == ["sv1", "sv2"]
+    assert [replace(a, nat=None) for a in taken.answers] == [replace(await ask(shell, d), nat=None) for d in (SV1, SV2)]
 
 
-async def test_without_the_closer_look_nothing_more_is_run(shell: FakeShell) -> None:
-    answer = await ask(shell, thorough=False)
-    assert answer.holds == ("10.100.5.11",)
-    assert (answer.processes, answer.nat, answer.boot, answer.clock_behind_s) == (None, None, None, None)
-    assert not {argv[0] for argv in shell.hosts["sv1"].ran} & set(EXTRAS)
-    assert {argv[0] for argv in shell.hosts["sv1"].ran} == {"ip", "systemctl", "ipvsadm"}
+async def test_an_answer_takes_no_root_and_one_go(shell: FakeShell) -> None:
+    asked = []
+
+    class Counting(FakeShell):
+        async def ask(
+            self, director: Director, commands: Sequence[Sequence[str]], *, deadline: float = 10.0
+        ) -> tuple[CommandResult, ...]:
+            asked.append(commands)
+            return await super().ask(director, commands, deadline=deadline)
+
+        async def run(self, director: Director, argv: Sequence[str], **more: object) -> CommandResult:
+            raise AssertionError(argv)
+
+    counting = Counting(shell.hosts, Clock().now)
+    answer = await ask(counting)
+    assert answer.answered
+    assert answer.nat == NatPath(ip_forward=True, conntrack=True)
+    assert len(asked) == 1
 
 
-async def test_the_closer_look_begins_when_the_answer_is_there(shell: FakeShell) -> None:
-    await ask(shell)
-    assert [argv[0] for argv in shell.hosts["sv1"].ran[:3]] == ["ip", "systemctl", "ipvsadm"]
+async def test_the_snat_rule_is_a_look_of_its_own_and_takes_root(shell: FakeShell) -> None:
+    host = shell.hosts["sv1"]
+    assert host.snat is not None
+    host.snat.packets = 3
+    assert await look_at_rule(shell, SITE, SV1) == NatPath(snat=True, packets=3)
+    assert [argv[0] for argv in host.ran] == ["iptables"]
+    host.snat = None
+    assert await look_at_rule(shell, SITE, SV1) == NatPath(snat=False)
 
 
-async def test_the_closer_look_can_follow_an_answer_that_was_used_already(shell: FakeShell) -> None:
-    answer = await ask(shell, thorough=False)
-    shell.hosts["sv1"].ran.clear()
-    assert await look_closer(shell, Clock(), SITE, SV1, answer) == await ask(shell)
-    assert shell.hosts["sv1"].ran[0][0] in EXTRAS
-
-
-async def test_without_the_snat_rule_the_closer_look_needs_no_root(shell: FakeShell) -> None:
-    found = await look_closer(shell, Clock(), SITE, SV1, await ask(shell, thorough=False), snat=False)
-    assert found.nat == NatPath(ip_forward=True, conntrack=True)
-    assert "iptables" not in {argv[0] for argv in shell.hosts["sv1"].ran}
+@pytest.mark.parametrize("how", [fails, mumbles, hangs, None])
+async def test_a_rule_that_cannot_be_read_is_no_missing_rule(shell: FakeShell, how: object) -> None:
+    if how is None:
+        shell.hosts["sv1"].refuses = Unreachable
+    else:
+        shell.programs["iptables"] = how  # type: ignore[assignment]
+    assert await look_at_rule(shell, SITE, SV1) is None
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
@@ -134,8 +152,19 @@ async def test_a_destination_that_no_pool_has_is_a_stranger(shell: FakeShell) ->
     assert answer.strangers == ((name, "10.100.0.11:8080", 1), (name, "10.100.0.99:80", 3))
 
 
-async def test_a_table_that_cannot_be_read_is_none_and_no_empty_one(shell: FakeShell) -> None:
-    shell.programs["ipvsadm"] = mumbles
+async def test_a_table_that_the_kernel_hides_is_asked_of_ipvsadm(shell: FakeShell) -> None:
+    whole = await ask(shell)
+    shell.hosts["sv1"].shows_table = False
+    assert await ask(shell) == whole
+    assert ("ipvsadm", "-Ln") in shell.hosts["sv1"].ran
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("how", [fails, mumbles])
+async def test_a_table_that_cannot_be_read_is_none_and_no_empty_one(
+    shell: FakeShell, hidden: bool, how: Program
+) -> None:
+    shell.programs |= {"ipvsadm": how, "cat": fails if hidden else how}
     answer = await ask(shell)
     assert answer.answered
     assert (answer.services, answer.weights, answer.strangers) == (None, None, ())
@@ -166,23 +195,22 @@ async def test_what_nat_needs_is_told_apart(shell: FakeShell) -> None:
     host.sysctls["net.ipv4.ip_forward"] = "0"
     del host.sysctls["net.ipv4.vs.conntrack"]
     host.snat = None
-    assert (await ask(shell)).nat == NatPath(ip_forward=False, conntrack=None, snat=False, packets=None)
+    assert (await ask_thoroughly(shell)).nat == NatPath(ip_forward=False, conntrack=None, snat=False, packets=None)
 
 
 async def test_a_fleet_without_a_snat_rule_does_not_ask_for_it(shell: FakeShell) -> None:
-    answer = await ask_director(shell, Clock(), replace(SITE, snat=None), SV1)
-    assert answer.nat == NatPath(ip_forward=True, conntrack=True)
+    assert await look_at_rule(shell, replace(SITE, snat=None), SV1) is None
     assert "iptables" not in {argv[0] for argv in shell.hosts["sv1"].ran}
 
 
 async def test_a_snat_rule_for_ipv6_is_looked_for_where_it_stands(shell: FakeShell) -> None:
-    await ask_director(shell, Clock(), replace(SITE, snat=Snat(vaddr=ip_network("2001:db8::/64"))), SV1)
+    await look_at_rule(shell, replace(SITE, snat=Snat(vaddr=ip_network("2001:db8::/64"))), SV1)
     assert ("ip6tables", "-t", "nat", "-S", "POSTROUTING", "-v") in shell.hosts["sv1"].ran
 
 
 @pytest.mark.parametrize("program", EXTRAS)
-@pytest.mark.parametrize("how", [fails, mumbles, hangs, None])
-async def test_a_part_of_the_closer_look_that_fails_costs_only_itself(
+@pytest.mark.parametrize("how", [fails, mumbles, None])
+async def test_a_part_that_is_not_essential_costs_no_more_than_itself_when_it_fails(
     shell: FakeShell, program: str, how: object
 ) -> None:
     whole = await ask(shell)
@@ -192,18 +220,34 @@ async def test_a_part_of_the_closer_look_that_fails_costs_only_itself(
         shell.programs[program] = how  # type: ignore[assignment]
     answer = await ask(shell)
     assert answer.answered
-    lost = {
-        "ps": {"processes": None},
-        "/sbin/sysctl": {"nat": NatPath(snat=True, packets=0), "boot": None},
-        "date": {"clock_behind_s": None},
-        "iptables": {"nat": NatPath(ip_forward=True, conntrack=True)},
-    }
+    lost = {"ps": {"processes": None}, "/sbin/sysctl": {"nat": None, "boot": None}, "date": {"clock_behind_s": None}}
     assert answer == replace(whole, **lost[program])  # type: ignore[arg-type]
+
+
+async def test_what_hangs_after_the_essential_costs_what_comes_after_it(shell: FakeShell) -> None:
+    whole = await ask(shell)
+    shell.programs["/sbin/sysctl"] = hangs
+    assert await ask(shell) == replace(whole, nat=None, boot=None, processes=None)
+
+
+@pytest.mark.parametrize(("program", "says"), [("systemctl", "systemctl show"), ("cat", "cat /proc/net/ip_vs")])
+async def test_an_essential_part_that_hangs_is_named(shell: FakeShell, program: str, says: str) -> None:
+    shell.programs[program] = hangs
+    answer = await ask(shell)
+    assert not answer.answered
+    assert answer.error is not None
+    assert says in answer.error
 
 
 async def test_without_any_of_nats_parts_there_is_nothing_to_say_of_it(shell: FakeShell) -> None:
     del shell.programs["/sbin/sysctl"], shell.programs["iptables"]
-    assert (await ask(shell)).nat is None
+    assert (await ask_thoroughly(shell)).nat is None
+
+
+async def test_status_asks_for_the_essential_only(shell: FakeShell) -> None:
+    seen = await observe(shell, SV1)
+    assert (seen.reachable, seen.error) == (True, None)
+    assert {argv[0] for argv in shell.hosts["sv1"].ran} == {"ip", "systemctl", "cat"}
 
 
 # --- no answer ------------------------------------------------------------------------------------------------------
@@ -224,15 +268,15 @@ async def test_one_that_refuses_the_bot_is_not_asked_again(shell: FakeShell) -> 
     class Counting(FakeShell):
         calls = 0
 
-        async def run(
-            self, director: Director, argv: Sequence[str], *, deadline: float = 10.0, sudo: bool = False
-        ) -> CommandResult:
+        async def ask(
+            self, director: Director, commands: Sequence[Sequence[str]], *, deadline: float = 10.0
+        ) -> tuple[CommandResult, ...]:
             self.calls += 1
-            raise HostKeyRefused(director.name, argv, "another key")
+            raise HostKeyRefused(director.name, commands[0], "another key")
 
     counting = Counting(shell.hosts)
     assert (await ask(counting)).error == "another key"
-    assert counting.calls == 3
+    assert counting.calls == 1
 
 
 async def test_one_that_is_slow_once_is_asked_again(shell: FakeShell) -> None:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bot.adapters.clock import SystemClock
-from bot.domain.events import RollCallTaken
+from bot.domain.events import RollCallAnswer, RollCallTaken
+from bot.domain.troubles import Matter, Trouble
 from bot.flows.alerting import RollCaller
 from bot.flows.chronicle import Chronicle
 from tests.domain.reference import FLEET, SITE
@@ -25,7 +26,8 @@ class Slow:
         self.shell = FakeShell.of(SITE)
         self.shell.patience = 60.0
         self.shell.programs["ip"] = self._ip
-        self.caller = RollCaller(Chronicle(self.journal, FLEET), self.shell, SystemClock(), SITE, interval_s=3600.0)
+        self.chronicle = Chronicle(self.journal, FLEET)
+        self.caller = RollCaller(self.chronicle, self.shell, SystemClock(), SITE, interval_s=3600.0)
 
     async def _ip(self, host: FakeHost, argv: tuple[str, ...]) -> Reply:
         if host is self.shell.hosts["sv1"]:
@@ -46,6 +48,15 @@ class Slow:
         for _ in range(100):
             await asyncio.sleep(0)
         return found
+
+    async def looked_closer(self, count: int) -> list[RollCallAnswer]:
+        """The answers of closer looks, once there are *count*."""
+        while True:
+            events = [r.event for r in await self.journal.read(kinds=("RollCallTaken",))]
+            calls = [e for e in events if isinstance(e, RollCallTaken) and e.reason == "a closer look"]
+            if len(answers := [a for call in calls for a in call.answers]) >= count:
+                return answers
+            await asyncio.sleep(0.01)
 
     async def _recorded(self) -> list[RollCallTaken]:
         events = [r.event for r in await self.journal.read(kinds=("RollCallTaken",))]
@@ -87,16 +98,35 @@ async def test_a_director_that_was_still_out_when_something_was_said_is_asked_ag
         assert "sv1" in {a.director for a in calls[-1].answers}
 
 
-async def test_a_closer_look_follows_and_keeps_nobody_waiting() -> None:
+async def test_a_closer_look_at_the_snat_rule_follows_and_keeps_nobody_waiting() -> None:
     async with Slow.at_work() as slow:
         slow.gate.set()
         (first,) = await slow.taken(1)
-        assert all(a.boot is None and a.answered for a in first.answers)
-        while len(events := [r.event for r in await slow.journal.read(kinds=("RollCallTaken",))]) < 3:
-            await asyncio.sleep(0.01)
-        closer = [a for e in events if isinstance(e, RollCallTaken) for a in e.answers if a.boot is not None]
+        assert all(a.boot and a.processes and a.nat and a.nat.snat is None for a in first.answers)
+        closer = await slow.looked_closer(2)
         assert sorted(a.director for a in closer) == ["sv1", "sv2"]
-        assert all(a.processes and a.weights for a in closer)
+        assert all(a.processes and a.weights and a.nat and a.nat.snat for a in closer)
+
+
+async def test_a_rule_that_cannot_be_read_is_no_answer() -> None:
+    async with Slow.at_work() as slow:
+        del slow.shell.programs["iptables"]
+        slow.gate.set()
+        await slow.taken(1)
+        while sum(a[0] == "iptables" for host in slow.shell.hosts.values() for a in host.ran) < 2:
+            await asyncio.sleep(0.01)
+        await slow.taken(1)
+        assert not await slow.looked_closer(0)
+
+
+async def test_a_rule_that_is_missing_is_looked_at_again_at_once_and_then_told() -> None:
+    async with Slow.at_work() as slow:
+        slow.shell.hosts["sv2"].snat = None
+        slow.gate.set()
+        trouble = Trouble(matter=Matter.NAT, subject="sv2")
+        async with asyncio.timeout(30):
+            while trouble not in slow.chronicle.world.situations[SITE.name].found:
+                await asyncio.sleep(0.01)
 
 
 async def test_when_the_last_answers_came_is_known_also_where_there_is_nothing_new_to_record() -> None:

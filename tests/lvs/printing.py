@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 from bot.domain.events import QuorumChanged, RealServerChanged, VrrpStateChanged
 from bot.domain.fleet import Address, Forwarding, Protocol
@@ -76,6 +77,38 @@ def print_table(table: IpvsTable, *, tunnels: bool = False) -> str:
             info = f" {tunnel_info(d):<13}" if tunnels else ""
             forward = f"{FORWARD[d.forwarding][0]:<7}{info}"
             lines.append(f"  -> {at(d.address, d.port):<28} {forward} {d.weight:<6} {d.active:<10} {d.inactive:<10}\n")
+    return "".join(lines)
+
+
+def in_hex(address: Address, port: int) -> str:
+    return f"[{address.exploded}]:{port:04X}" if address.version == 6 else f"{int(address):08X}:{port:04X}"
+
+
+def print_proc(table: IpvsTable) -> str:
+    """/proc/net/ip_vs (the kernel's ip_vs_ctl.c, ip_vs_info_seq_show); it tells a timeout in ticks of 4 ms here."""
+    lines = [VERSION, "Prot LocalAddress:Port Scheduler Flags\n"]
+    lines.append("  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n")
+    for service in table.services:
+        key, ops = service.key, "ops " if service.one_packet else ""
+        if key.fwmark is not None:
+            line = f"FWM  {key.fwmark:08X} {service.scheduler} {ops}"
+        else:
+            assert key.protocol is not None and key.address is not None and key.port is not None
+            six = key.address.version == 6  # the kernel forgets to print "ops" there
+            line = f"{key.protocol.upper()}  {in_hex(key.address, key.port)} {service.scheduler} "
+            line += "" if six else f"{ops} "
+        if service.persistence_timeout is not None:
+            if key.family == 6:
+                mask = int(service.persistence_netmask or 128).to_bytes(4, "little").hex().upper()
+            else:
+                mask = f"{int(ip_address(service.persistence_netmask or '255.255.255.255')):08X}"
+            line += f"persistent {service.persistence_timeout * 250} {mask}"
+        lines.append(f"{line}\n")
+        lines += [
+            f"  -> {in_hex(d.address, d.port)}      {FORWARD[d.forwarding][0]:<7} {d.weight:<6} {d.active:<10} "
+            f"{d.inactive:<10}\n"
+            for d in service.destinations
+        ]
     return "".join(lines)
 
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from bot.adapters.shell.link import Attempt, Link, LinkLost, Output, ResultLost
+from bot.adapters.shell.link import Attempt, Link, LinkLost, Output, ResultLost, decoded
 from bot.adapters.shell.opening import CannotOpen, SshLogin, open_link
+from bot.adapters.shell.script import Script
 from bot.domain.fleet import Address, Director, SshAccess
 from bot.domain.observed import CommandResult
 from bot.flows.ports import OutcomeUnknown, Unreachable
@@ -109,10 +110,49 @@ class FabricShell:
     ) -> CommandResult:
         """Run *argv* on *director* within *deadline* seconds (see ``RemoteShell.run``)."""
         full = through_sudo(argv, user) if sudo else tuple(argv)
-        attempt = Attempt(quoted(full), deadline=deadline)
+        output = await self._run(director, full, Attempt(quoted(full), deadline=deadline), deadline)
+        return CommandResult(
+            director=director.name,
+            argv=full,
+            exit_status=output.exit_status,
+            stdout=output.stdout,
+            stderr=output.stderr,
+            duration_s=output.duration_s,
+        )
+
+    async def ask(
+        self, director: Director, commands: Sequence[Sequence[str]], *, deadline: float = 10.0
+    ) -> tuple[CommandResult, ...]:
+        """Run *commands* on *director* in one go within *deadline* seconds (see ``RemoteShell.ask``)."""
+        script = Script([quoted(argv) for argv in commands])
+        attempt = Attempt(script.text, deadline=deadline)
+        took = deadline
+        try:
+            output = await self._run(director, tuple(commands[0]), attempt, deadline)
+            parts, took = script.parts(output.stdout, output.stderr), output.duration_s
+        except OutcomeUnknown:
+            parts = script.parts(decoded(attempt.stdout), decoded(attempt.stderr))
+            if not parts:
+                raise
+        if not parts:
+            raise _unknown(director, tuple(commands[0]), f"its shell said only {output.stderr.strip()[-200:]!r}")
+        return tuple(
+            CommandResult(
+                director=director.name,
+                argv=tuple(argv),
+                exit_status=part.exit_status,
+                stdout=part.stdout,
+                stderr=part.stderr,
+                duration_s=took,
+            )
+            for argv, part in zip(commands, parts, strict=False)
+        )
+
+    async def _run(self, director: Director, full: tuple[str, ...], attempt: Attempt, deadline: float) -> Output:
+        """What *attempt* left behind; *full* is what it is called in an error. Raises a ShellError."""
         try:
             async with asyncio.timeout(deadline):
-                output = await self._lane(director).run(attempt)
+                return await self._lane(director).run(attempt)
         except TimeoutError as error:
             waited = f"no answer within {deadline:g} s"
             if attempt.give_up():
@@ -124,14 +164,6 @@ class FabricShell:
             raise Unreachable(director.name, full, f"the connection was lost before the command: {error}") from error
         except ResultLost as error:
             raise _unknown(director, full, str(error)) from error
-        return CommandResult(
-            director=director.name,
-            argv=full,
-            exit_status=output.exit_status,
-            stdout=output.stdout,
-            stderr=output.stderr,
-            duration_s=output.duration_s,
-        )
 
     @asynccontextmanager
     async def changing(self, director: Director) -> AsyncIterator[None]:

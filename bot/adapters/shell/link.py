@@ -29,11 +29,16 @@ class ResultLost(Exception):
 
 
 class Attempt:
-    """One command on its way. Whether it was sent is decided once, so that "it did not run" is never a guess."""
+    """One command on its way. Whether it was sent is decided once, so that "it did not run" is never a guess.
+
+    ``stdout`` and ``stderr`` are what has come back so far, also where the deadline passes before its end.
+    """
 
     def __init__(self, command: str, *, deadline: float) -> None:
         self.command = command
         self.ends_at = time.monotonic() + deadline
+        self.stdout = bytearray()
+        self.stderr = bytearray()
         self._lock = Lock()
         self._sent = False
         self._given_up = False
@@ -118,19 +123,18 @@ class Runner(Remote):  # type: ignore[misc]  # Fabric ships no types
 
     def wait(self) -> None:
         """Read both outputs to their ends, then wait for the exit status. Raises TimeoutError at the deadline."""
-        self.stdout.append(self._read(self.channel.recv))
-        self.stderr.append(self._read(self.channel.recv_stderr))
+        self.stdout.append(self._read(self.channel.recv, self.attempt.stdout))
+        self.stderr.append(self._read(self.channel.recv_stderr, self.attempt.stderr))
         if not self.channel.status_event.wait(self.attempt.left_s):
             raise TimeoutError
 
-    def _read(self, receive: Callable[[int], bytes]) -> str:
+    def _read(self, receive: Callable[[int], bytes], output: bytearray) -> str:
         """One output as a whole: decoded in pieces, characters would be cut apart at the seams."""
-        output = bytearray()
         self.channel.settimeout(self.attempt.left_s)
         while piece := receive(65536):
             output += piece
             self.channel.settimeout(self.attempt.left_s)
-        return output.decode("utf-8", "replace")
+        return decoded(output)
 
 
 class Link:
@@ -204,6 +208,11 @@ class Link:
             stderr=result.stderr,
             duration_s=time.perf_counter() - started,
         )
+
+
+def decoded(output: bytes | bytearray) -> str:
+    """What a program printed, as text; what is no UTF-8 is shown as such."""
+    return output.decode("utf-8", "replace")
 
 
 def said(error: BaseException) -> str:

@@ -5,10 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bot.domain.copies import replace
-from bot.domain.events import Due, IncidentAcknowledged, OutageMeasured, TimeCame, VrrpState, VrrpStateChanged
+from bot.domain.events import (
+    Due,
+    HealthChanged,
+    IncidentAcknowledged,
+    OutageMeasured,
+    TimeCame,
+    VrrpState,
+    VrrpStateChanged,
+)
+from bot.domain.health import Outcome
 from bot.domain.incidents.causes import word_cause
 from bot.domain.incidents.story import Cause, Incident, Stage
 from bot.domain.incidents.work import REMEMBERED, Work
+from bot.domain.troubles import Matter, Trouble
 
 
 def hear(work: Work) -> None:
@@ -22,8 +32,21 @@ def hear(work: Work) -> None:
             _acknowledged(work, event)
         case TimeCame() as event:
             _time_came(work, event)
+        case HealthChanged(outcome=Outcome.UNHEALTHY) as event:
+            _fell_again(work, event)
         case _:
             pass
+
+
+def _fell_again(work: Work, event: HealthChanged) -> None:
+    """A real server that falls before all that spoke of its last fall has taken that back flaps, too."""
+    server = event.real_server or ""
+    trouble = Trouble(matter=Matter.REAL_SERVER, subject=server)
+    incident = next((i for i in work.opens() if trouble in i.troubles), None)
+    known = work.known.health.get((event.service, server))
+    if incident is None or known is None or known.since <= incident.opened_at or work.known.failing_probes(server):
+        return  # it has not been well since, or one more of its services says what another has said of this fall
+    work.put(replace(incident, changes=incident.changes + 1))
 
 
 def _remark(work: Work, event: VrrpStateChanged) -> None:

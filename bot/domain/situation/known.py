@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bot.domain.copies import replace
-from bot.domain.events import CertificateChanged, RollCallAnswer, Sense, SenseChanged, VrrpState
+from bot.domain.events import CertificateChanged, NatPath, RollCallAnswer, Sense, SenseChanged, VrrpState
 from bot.domain.fleet import VrrpInstance
 from bot.domain.health import Outcome
 from bot.domain.troubles import Trouble
@@ -225,14 +225,14 @@ class Situation:
 
 
 def filled(known: Answer) -> RollCallAnswer | None:
-    """What is known of a director: its last answer, completed by earlier ones where no closer look was taken."""
+    """What is known of a director: its last answer, completed by earlier ones where something was not looked at."""
     last, earlier = known.answer, known.before
     if not last.answered or earlier is None:
         return last if last.answered else earlier
     return replace(
         last,
         processes=last.processes if last.processes is not None else earlier.processes,
-        nat=last.nat if last.nat is not None else earlier.nat,
+        nat=_filled_nat(last.nat, earlier.nat),
         boot=last.boot or earlier.boot,
         clock_behind_s=last.clock_behind_s if last.clock_behind_s is not None else earlier.clock_behind_s,
     )
@@ -248,3 +248,9 @@ def by_our_clock(state: Situation, director: str, said_at: datetime) -> datetime
 def without(mapping: Mapping[K, datetime], director: str) -> Mapping[K, datetime]:
     """*mapping* without what is of *director*."""
     return {key: since for key, since in mapping.items() if key[0] != director}
+
+
+def _filled_nat(last: NatPath | None, earlier: NatPath | None) -> NatPath | None:
+    if last is None or earlier is None or last.snat is not None:
+        return last or earlier
+    return replace(last, snat=earlier.snat, packets=earlier.packets)

@@ -1,0 +1,43 @@
+"""Several commands as one command line, and their results out of what that printed."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one of the commands left behind."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+class Script:
+    """*lines*, each a command, run one after the other by a POSIX shell, whatever becomes of the one before.
+
+    After each one a mark and its exit status are printed, and the mark on the standard error as well: what cannot be
+    guessed cannot be part of an output by chance.
+    """
+
+    def __init__(self, lines: Sequence[str], mark: str | None = None) -> None:
+        self._mark = mark or secrets.token_hex(8)
+        ends = f"s=$?; printf '\\n%s %d\\n' {self._mark} $s; printf '\\n%s\\n' {self._mark} >&2"
+        # What a login shell's own files print is no command's output.
+        begins = f"printf '\\n%s\\n' {self._mark}; printf '\\n%s\\n' {self._mark} >&2"
+        self.text = "; ".join([begins, *(f"{line}; {ends}" for line in lines)])
+
+    def parts(self, stdout: str, stderr: str) -> tuple[Part, ...]:
+        """The results of the commands that have ended, in order: fewer than there are where one has not ended yet."""
+        _, _, printed = stdout.partition(f"\n{self._mark}\n")
+        said = stderr.split(f"\n{self._mark}\n")[1:]
+        parts: list[Part] = []
+        while match := re.search(rf"\n{self._mark} ([0-9]+)\n", printed):
+            error = said[len(parts)] if len(parts) < len(said) else ""
+            parts.append(Part(exit_status=int(match[1]), stdout=printed[: match.start()], stderr=error))
+            printed = printed[match.end() :]
+        return tuple(parts)
