@@ -75,6 +75,11 @@ class FusedShell:
             self._fuse.touch()
         return result
 
+    async def ask(
+        self, director: Director, commands: Sequence[Sequence[str]], *, deadline: float = 10.0
+    ) -> tuple[CommandResult, ...]:
+        return await self._shell.ask(director, commands, deadline=deadline)
+
     def changing(self, director: Director) -> AbstractAsyncContextManager[None]:
         return self._shell.changing(director)
 

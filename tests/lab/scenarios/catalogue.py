@@ -257,7 +257,7 @@ CHECKER_FROZEN = Scenario(
         at(8, bot_dies()),
         at(13, bot_lives()),
         between(0, 60, shows("health checker")),
-        between(0, 20, shows("web2 is down")),
+        between(0, 20, shows("web2")),
         at(35, start_web("web2")),
         at(40, thaw_keepalived("sv1")),
     ),
