@@ -43,7 +43,7 @@ def encode(event: Event) -> tuple[str, str]:
     cls = type(event)
     kind = cls.__name__
     if _CLASSES.get(kind) is not cls:
-        raise Unstorable(f"{kind} is not one of the events in bot/domain/events.py")
+        raise Unstorable(f"{kind} is not one of the events in bot/domain/events")
     adapter = _adapter(cls)
     try:
         body: bytes = adapter.dump_json(event, warnings="error")
