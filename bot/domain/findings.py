@@ -120,7 +120,7 @@ def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situ
         return False
     if not answer.answered:
         return True  # whatever was found there before, it is not there to be seen any more
-    if trouble.matter in OF_KEEPALIVED and answer.keepalived and answer.keepalived.active not in RUNNING:
+    if trouble.matter in OF_KEEPALIVED and not runs(answer):
         return False  # it is not well again because keepalived does not run at all
     match trouble.matter:
         case Matter.PROCESS | Matter.CHECKER:
@@ -147,18 +147,26 @@ def _of_director(
     state: Situation, cluster: Cluster, director: Director, known: Answer, operations: Operations
 ) -> Iterator[Finding]:
     answer, name = known.answer, director.name
-    running = answer.keepalived is None or answer.keepalived.active in RUNNING
-    if not running:
-        assert answer.keepalived is not None
-        unit = answer.keepalived
+    unit = answer.keepalived
+    if unit is not None and unit.active not in RUNNING:
         ended = f", its result is {unit.result}" if unit.result not in ("", "success") else ""
         why = f"keepalived on {name} is {unit.active.value}{ended}"
         yield Finding(trouble=Trouble(matter=Matter.UNIT, subject=name), why=why)
-    else:
+    elif runs(answer):
         yield from _processes(name, known)
         yield from _table(state, cluster, name, known, operations)
     yield from _nat(cluster, name, answer)
     yield from _stream(state, cluster, name, known)
+
+
+def runs(answer: RollCallAnswer) -> bool:
+    """Whether keepalived is known to run: by its unit or, where that was not told, by all of its processes.
+
+    A host on its way down answers for a while without telling of units, its table empty already.
+    """
+    if answer.keepalived is not None:
+        return answer.keepalived.active in RUNNING
+    return answer.processes is None or ProcessRole.CHECKERS in {p.role for p in answer.processes}
 
 
 def _processes(name: str, known: Answer) -> Iterator[Finding]:
@@ -376,8 +384,7 @@ def untold(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[
 def untold_servers(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[str, str]]:
     """(service, real server) that *director* has taken out of its table, for good reason and without having said so."""
     answer = state.answered(director)
-    running = answer is not None and (answer.keepalived is None or answer.keepalived.active in RUNNING)
-    if answer is None or answer.weights is None or not running or not state.judges(director):
+    if answer is None or answer.weights is None or not runs(answer) or not state.judges(director):
         return
     there = {(s, r) for s, r, _ in answer.weights}
     for service in cluster.services:

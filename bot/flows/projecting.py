@@ -26,6 +26,7 @@ from bot.views.notices import (
     escalation_message,
     flapping_message,
     reminder_message,
+    worse_message,
 )
 from bot.views.operation import operation_message
 from bot.views.selftest import selftest_message
@@ -228,6 +229,8 @@ class _Teller:
             yield from self._once("flapping", flapping_message, incident.opened_at)
         elif any(self._said(_over(n)) for n in range(incident.changes)):
             yield from self._once(f"again:{incident.changes}", again_message, incident.opened_at)
+        if incident.worse_at and incident.felt_since and posted.since <= incident.worse_at:
+            yield from self._once(f"worse:{incident.worse}", worse_message, incident.worse_at, broadcast=True)
         # A reminder that could not be told while it was due, or of what somebody took up meanwhile, is none.
         reminded_at = incident.reminded_at
         if incident.reminders and reminded_at and posted.since <= reminded_at and not incident.acknowledged_by:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from bot.domain.events import TimeCame
+from bot.domain.events import Due, TimeCame
 from bot.domain.incidents import Incident
 from bot.domain.incidents.timing import Patience, due
 from bot.flows.chronicle import Chronicle, World
@@ -28,6 +28,8 @@ def entries(world: World, now: datetime, patience: Patience) -> tuple[Entry, ...
     for cluster, incidents in world.incidents.items():
         for incident, what in due(incidents, now, patience, muted):
             turn = f"{incident.changes}:{incident.reminders}"
+            if what is Due.WORSE:
+                turn = str(incident.worse)
             key = f"due:{cluster}:{incident.id}:{what.name}:{turn}"
             found.append(Entry(event=TimeCame(cluster=cluster, incident=incident.id, due=what), source_key=key))
     return tuple(found)

@@ -55,6 +55,14 @@ def again_message(incident: Incident) -> SlackMessage:
     return _one(f":repeat: It has begun again: {escape(headline(incident))}")
 
 
+def worse_message(incident: Incident) -> SlackMessage:
+    """That *incident*, which was told as a smaller one, has made a VIP unreachable and does not let go of it."""
+    lasted = span(
+        ((incident.worse_at or incident.opened_at) - (incident.felt_since or incident.opened_at)).total_seconds()
+    )
+    return _one(f":rotating_light: It has become worse, for {lasted} now: {escape(headline(incident))}")
+
+
 def flapping_message(incident: Incident) -> SlackMessage:
     """That *incident* comes and goes, so that there is no word for each change from here on."""
     return _one(

@@ -106,6 +106,14 @@ def test_one_look_only_raises_a_suspicion_and_a_second_one_confirms_it(case: str
     assert known(pen).found == {}, "that it is well again, one look shows"
 
 
+def test_a_director_on_its_way_down_is_not_said_to_have_lost_its_table() -> None:
+    dying = replace(
+        answer("sv1", weights=(), services=(), processes=processes(checkers=0)), keepalived=None, error=None
+    )
+    pen = looks(Pen().all_well(0), 10, dying, times=3)
+    assert not {t for t in known(pen).found if t.matter is Matter.TABLE}
+
+
 def test_an_empty_table_that_clients_feel_is_believed_at_once() -> None:
     pen = Pen().all_well(0).probe(9, "http", None, Outcome.UNHEALTHY, "connection refused")
     looks(pen, 10, CASES["an empty table"][0], times=1)

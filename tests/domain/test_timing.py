@@ -126,3 +126,42 @@ def test_what_begins_again_much_later_is_an_incident_of_its_own() -> None:
         pen.probe(began + 20, "http", "web1", Outcome.HEALTHY, "")
     first, second = world_of(pen).incidents["site"].all
     assert (first.changes, second.changes) == (0, 0)
+
+
+def restless() -> Pen:
+    """web1 is down, was up for a moment and is down again; then the VIP fails, too."""
+    pen = web1_down().probe(110, "http", "web1", Outcome.HEALTHY, "")
+    pen.roll_call(111, answer("sv1", holds=True), answer("sv2"))
+    pen.probe(120, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    return pen.probe(130, "http", None, Outcome.UNHEALTHY, "connection refused")
+
+
+def test_that_clients_feel_what_was_told_as_less_is_news_where_it_lasts() -> None:
+    pen = restless()
+    (incident,) = world_of(pen).incidents["site"].open
+    assert (incident.kind, incident.felt_since) == (Kind.VIP_UNREACHABLE, NOON + timedelta(seconds=130))
+    assert at(world_of(pen), 144) == []
+    assert at(world_of(pen), 145) == [Due.WORSE]
+    (entry,) = entries(world_of(pen), NOON + timedelta(seconds=145), PATIENCE)
+    pen.at(145, entry.event)
+    (incident,) = world_of(pen).incidents["site"].open
+    assert (incident.worse, incident.worse_at) == (1, NOON + timedelta(seconds=145))
+    assert at(world_of(pen), 200) == []
+    pen.probe(210, "http", None, Outcome.HEALTHY, "").probe(211, "http", "web1", Outcome.HEALTHY, "")
+    pen.probe(214, "http", "web1", Outcome.UNHEALTHY, "refused").probe(215, "http", None, Outcome.UNHEALTHY, "refused")
+    assert at(world_of(pen), 230) == [Due.WORSE]
+    (again,) = entries(world_of(pen), NOON + timedelta(seconds=230), PATIENCE)
+    assert again.source_key != entry.source_key
+
+
+def test_what_clients_feel_for_a_moment_is_no_news_of_its_own() -> None:
+    pen = restless().probe(134, "http", None, Outcome.HEALTHY, "")
+    (incident,) = world_of(pen).incidents["site"].open
+    assert (incident.kind, incident.felt_since) == (Kind.REAL_SERVER_DOWN, None)
+    assert at(world_of(pen), 300) == []
+
+
+def test_a_vip_that_was_told_as_unreachable_is_not_told_again_as_worse() -> None:
+    pen = Pen().all_well(0).probe(100, "http", None, Outcome.UNHEALTHY, "connection refused")
+    pen.roll_call(101, answer("sv1", holds=True), answer("sv2"))
+    assert Due.WORSE not in at(world_of(pen), 200)

@@ -108,6 +108,15 @@ def test_one_that_flaps_says_so_once() -> None:
     assert story.now(changes=7).keys(4) == [""]
 
 
+def test_that_clients_feel_what_was_told_as_less_is_said_in_its_thread_for_the_channel_to_see() -> None:
+    story = Story().posted(0).now(felt_since=at(10), worse=1, worse_at=at(25))
+    said = story.due(25)["worse:1"]
+    assert said.message.text == ":rotating_light: It has become worse, for 15 min now: web1 is down"
+    assert said.broadcast
+    assert story.posted(25, "worse:1").keys(26) == [""]
+    assert story.now(felt_since=None).keys(30) == [""]
+
+
 def test_one_that_was_summed_up_gets_no_thread_until_it_is_told_by_itself() -> None:
     story = Story().now(resolved_at=at(5)).posted(6, digest=SUMMED_UP)
     assert story.keys(7) == [""]

@@ -19,6 +19,7 @@ from bot.views.notices import (
     mention,
     plain_notice,
     reminder_message,
+    worse_message,
 )
 from tests.views import strange
 from tests.views.slack import assert_slack_takes, shown
@@ -36,7 +37,7 @@ missed = st.builds(
 @given(strange.incidents(), st.one_of(st.none(), strange.times), st.one_of(st.none(), strange.actors))
 def test_slack_takes_every_reply_about_every_incident(incident: Incident, at: object, by: object) -> None:
     changed = replace(incident, reminded_at=at, escalated_at=at, acknowledged_by=by)  # type: ignore[arg-type]
-    for view in (reminder_message, again_message, flapping_message, bare_message):
+    for view in (reminder_message, again_message, flapping_message, worse_message, bare_message):
         assert_slack_takes(view(changed))
     for channel in (None, "C0SITE"):
         assert_slack_takes(escalation_message(changed, ("U0ALICE", "S0OPS"), channel))

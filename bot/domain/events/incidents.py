@@ -15,6 +15,7 @@ class Due(StrEnum):
     CALM = "calm for as long as was asked for"
     REMINDER = "reminder"
     ESCALATION = "escalation"
+    WORSE = "it has become worse for long enough"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

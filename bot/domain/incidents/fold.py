@@ -25,6 +25,7 @@ from bot.domain.fleet import Cluster
 from bot.domain.incidents.gathering import PLACES, gathered, with_past
 from bot.domain.incidents.hearing import hear
 from bot.domain.incidents.joining import detailed, joined
+from bot.domain.incidents.kinds import is_minor
 from bot.domain.incidents.notes import well_again, words_for
 from bot.domain.incidents.present import troubles_of
 from bot.domain.incidents.roles import away, had_moved, moved
@@ -62,6 +63,7 @@ def fold(
     if isinstance(recorded.event, RollCallTaken):
         settle(work, recorded.event)
     _close(work, troubles)
+    _feel(work)
     return work.result()
 
 
@@ -95,3 +97,14 @@ def _close(work: Work, troubles: frozenset[Trouble]) -> None:
             work.put(replace(incident, troubles=left, settled=True, calm_from=work.at, calm_until=work.at + calm))
         elif incident.calm_from is None:
             work.put(replace(incident, troubles=left, resolved_at=work.at, settled=True))
+
+
+def _feel(work: Work) -> None:
+    """Note since when clients feel what was told as something smaller: where that lasts, it is news (Due.WORSE)."""
+    for incident in work.opens():
+        felt = any(t.matter is Matter.VIP for t in incident.troubles)
+        was = work.was(incident)
+        if felt and incident.felt_since is None and was is not None and was.due(work.at) and is_minor(was):
+            work.put(replace(incident, felt_since=work.at))
+        elif not felt and incident.felt_since is not None:
+            work.put(replace(incident, felt_since=None))

@@ -8,7 +8,7 @@ from bot.domain.copies import replace
 from bot.domain.events import HealthChanged, RollCallTaken
 from bot.domain.incidents.causes import fresh
 from bot.domain.incidents.joining import merged, opened
-from bot.domain.incidents.kinds import BURST, MINOR, OF_INSTANCES, is_felt_only, is_minor, primary
+from bot.domain.incidents.kinds import BURST, MINOR, OF_INSTANCES, TAKEN_OUT, is_felt_only, is_minor, primary
 from bot.domain.incidents.links import Links, links
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.incidents.work import Work
@@ -16,7 +16,6 @@ from bot.domain.situation import ASIDE, LATE
 from bot.domain.troubles import Matter, Trouble
 
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
-TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died
 PLACES = {matter: place for place, matter in enumerate(Matter)}
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
 
@@ -44,7 +43,7 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
                 again = merged(work, again, other)
             return again
     first, *others = sorted(related, key=lambda i: (is_minor(i), i.id))
-    fresh = trouble.matter is Matter.VIP and work.at - first.opened_at <= TAKEN_OUT
+    fresh = trouble.matter is Matter.VIP and work.at - _restless_at(work, first) <= TAKEN_OUT
     small = trouble.matter not in MINOR and is_minor(first) and first.due(work.at) and not fresh
     if small or (trouble not in first.troubles and trouble.matter is Matter.DIRECTOR and _is_last(work, first)):
         # People have been told of a small thing; its cause is news, and a change of an old message is not. Nor is
@@ -56,6 +55,13 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     if not first.troubles and first.calm_from is not None:
         first = replace(first, changes=first.changes + 1, calm_from=None, calm_until=None)
     return first
+
+
+def _restless_at(work: Work, incident: Incident) -> datetime:
+    """When *incident* began, or one of its real servers last fell or rose: its clients may feel that for a while."""
+    servers = {t.subject for t in incident.seen if t.matter is Matter.REAL_SERVER}
+    moved = [h.since for (_, server), h in work.situation.health.items() if server in servers]
+    return max([incident.opened_at, *moved])
 
 
 def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:

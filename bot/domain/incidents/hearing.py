@@ -113,6 +113,8 @@ def _time_came(work: Work, event: TimeCame) -> None:
             work.put(replace(incident, reminders=incident.reminders + 1, reminded_at=work.at))
         case Due.ESCALATION:
             work.put(replace(incident, escalated_at=incident.escalated_at or work.at))
+        case Due.WORSE:
+            work.put(replace(incident, worse=incident.worse + 1, worse_at=work.at))
         case Due.CALM:
             if not incident.troubles and incident.calm_until is not None and work.at >= incident.calm_until:
                 work.put(replace(incident, resolved_at=work.at, settled=True), "it has stayed calm")

@@ -62,6 +62,7 @@ HOST_HOLD = timedelta(seconds=15)  # how long a real server waits for word of th
 LOST_HOLD = timedelta(seconds=15)  # how long a director that is silent alone is asked again before it counts as lost
 STREAM_HOLD = timedelta(seconds=20)  # how long a missed event waits for word that its agent is silent
 DIFFERENCE_HOLD = timedelta(seconds=12)  # how long what nothing was said of waits for the word that is on its way
+TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died
 BURST = timedelta(seconds=10)  # real servers that fall within this are one story until a cause is known
 
 MINOR = frozenset({Matter.REAL_SERVER, Matter.AGENT, Matter.STREAM, Matter.WEIGHT, Matter.DIFFERENCE, Matter.BLIND})

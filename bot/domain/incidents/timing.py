@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.domain.events import Due
+from bot.domain.incidents.kinds import TAKEN_OUT
 from bot.domain.incidents.story import Incident, Incidents, Kind
 
 # What nobody is woken for: it can wait for the morning, or it was meant.
@@ -44,7 +45,11 @@ def due(
             if incident.calm_until is not None and now >= incident.calm_until:
                 yield incident, Due.CALM
             continue
-        if not incident.due(now) or incident.acknowledged_by is not None or muted(incident):
+        if not incident.due(now) or muted(incident):
+            continue
+        if _is_worse(incident, now):
+            yield incident, Due.WORSE
+        if incident.acknowledged_by is not None:
             continue
         if _is_to_be_escalated(incident, now, patience):
             yield incident, Due.ESCALATION
@@ -58,3 +63,9 @@ def _is_to_be_escalated(incident: Incident, now: datetime, patience: Patience) -
     return (
         after is not None and incident.escalated_at is None and serious(incident) and now - incident.opened_at >= after
     )
+
+
+def _is_worse(incident: Incident, now: datetime) -> bool:
+    """Whether a VIP stays unreachable in a story that was told as a smaller one: an edit of that rings no phone."""
+    since, told = incident.felt_since, incident.worse_at
+    return since is not None and now - since >= TAKEN_OUT and (told is None or told < since)

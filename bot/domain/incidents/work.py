@@ -68,6 +68,10 @@ class Work:
             return False
         return all(map(is_, self.by_id.values(), self._before.all))
 
+    def was(self, incident: Incident) -> Incident | None:
+        """What *incident* was before the event; None for one that has just opened."""
+        return next((i for i in self._before.all if i.id == incident.id), None)
+
     def opens(self) -> tuple[Incident, ...]:
         """Those that are not over."""
         # As Incident.open says, without the price of asking a hundred of them several times for each event.
