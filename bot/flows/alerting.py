@@ -36,6 +36,7 @@ PROMPT_S = 1.0  # how long the answers of quick directors wait for those of slow
 AGAIN_AFTER = 1.0  # seconds until a roll call that could not settle an incident is repeated
 TRIES = 5
 LONGEST_BREATH_S = 3.0
+RULE_KNOWN_S = 5.0  # how long a look at the SNAT rule, which takes root, is good for while a VIP fails
 
 
 def reason_to_call(recorded: Recorded) -> str | None:
@@ -92,6 +93,7 @@ class RollCaller:
         self.taken_at: float | None = None
         """When the last answers came, in seconds on the clock that never jumps; None before the first."""
         self._answers: dict[str, tuple[RollCallAnswer, datetime]] = {}
+        self._ruled_at: dict[str, float] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         chronicle.listen(self._heard)
 
@@ -172,7 +174,8 @@ class RollCaller:
         """
         for answer in answers:
             director = answer.director
-            worth = not demanded or director not in self._answers or self._vip_fails() or self._doubts(director)
+            worth = not demanded or self._doubts(director) or (self._vip_fails() and self._rule_is_old(director))
+            worth |= director not in self._answers
             self._answers[director] = (answer, asked_at)
             busy = self._looking.get(director)
             if worth and answer.answered and self._cluster.snat is not None and (busy is None or busy.done()):
@@ -181,6 +184,7 @@ class RollCaller:
     async def _look_at_rule(self, name: str, demanded: bool) -> None:
         rule = await look_at_rule(self._shell, self._cluster, self._cluster.director(name))
         # It may have answered again meanwhile: what it holds is told by that, the rule by this look.
+        self._ruled_at[name] = self._clock.monotonic()
         latest, asked_at = self._answers[name]
         if rule is None or not latest.answered:
             return
@@ -191,6 +195,10 @@ class RollCaller:
         await self._record("a closer look", asked_at, (seen,), demanded=demanded and story)
         if self._doubts(name) and not doubted:
             self._wanted.set()  # a second look is wanted, and soon
+
+    def _rule_is_old(self, director: str) -> bool:
+        """Whether it was not looked at just now: while a VIP fails, each answer would ask for it."""
+        return self._clock.monotonic() - self._ruled_at.get(director, -RULE_KNOWN_S) >= RULE_KNOWN_S
 
     def _doubts(self, director: str) -> bool:
         """Whether the NAT path of *director* was found amiss, once or for good."""
