@@ -11,16 +11,17 @@ help:            ## this list
 demo: setup      ## a whole site on this machine: real directors, the Slack stand-in and the bot; prints one URL
 	@$(ROOT) $(PY) -m bot demo
 
-test: setup-tests ## style, types, layers, and every test but the scenarios, the lab's included
+test: setup-tests ## style, types, layers and every test, the lab's included
 	@$(MAKE) --no-print-directory static
-	$(ROOT) $(PY) -m pytest -m "not scenario" $(PYTEST)
+	$(PY) -m pytest -m "not lab" -n 2 $(PYTEST)
+	$(ROOT) $(PY) -m pytest -m lab -n 2 $(PYTEST)
 
-scenarios: setup-tests ## everything that can go wrong at a site, played on real directors with two bots: some 15 minutes
-	$(ROOT) $(PY) -m pytest -m scenario $(PYTEST)
+scenarios: setup-tests ## everything that can go wrong at a site, played on real directors before two bots
+	$(ROOT) $(PY) -m pytest -m scenario -n 2 $(PYTEST)
 
 check: setup-tests ## style, types, layers and the fast tests
 	@$(MAKE) --no-print-directory static
-	$(PY) -m pytest -m "not lab" $(PYTEST)
+	$(PY) -m pytest -m "not lab" -n 2 $(PYTEST)
 
 .PHONY: static
 static:

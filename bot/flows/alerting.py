@@ -132,11 +132,13 @@ class RollCaller:
             await self._call(self._reason if demanded else "routine", demanded)
             await self._reconcile()
             took = min(self._clock.monotonic() - began, LONGEST_BREATH_S)
-            unsettled = self._unsettled()
-            tries = tries + 1 if unsettled else 0
-            pause = max(AGAIN_AFTER, took) if 0 < tries <= TRIES else self._interval_s
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), took)
+            unsettled = self._unsettled()
+            tries = tries + 1 if unsettled else 0
+            # Two holders are the worst that can be, and the second look proves it: nobody gets time to breathe then.
+            again_after = AGAIN_AFTER if self._urgent.is_set() else max(AGAIN_AFTER, took)
+            pause = again_after if 0 < tries <= TRIES else self._interval_s
             try:
                 await asyncio.wait_for(self._wanted.wait(), pause)
                 demanded, tries = True, 0
@@ -239,12 +241,15 @@ class RollCaller:
         )
         world = self._chronicle.world
         situation = world.situations[self._cluster.name]
+        contested = bool(situation.contested)
         if not demanded and not is_news(situation, taken, self._clock.now(), self._cluster, world.operations):
             return
         try:
             await self._chronicle.append(Entry(event=taken))
         except JournalUnavailable as error:
             log.error("roll call not recorded", cluster=self._cluster.name, error=str(error))
+        if world.situations[self._cluster.name].contested and not contested:
+            self._urgent.set()
 
     async def _reconcile(self) -> None:
         """Insert the events that the stream should have told and did not, as observed."""
