@@ -18,6 +18,7 @@ from bot.domain.events import (
     Recorded,
     RollCallAnswer,
     RollCallTaken,
+    VrrpState,
     VrrpStateChanged,
     VrrpStateObserved,
 )
@@ -37,6 +38,7 @@ AGAIN_AFTER = 1.0  # seconds until a roll call that could not settle an incident
 TRIES = 5
 LONGEST_BREATH_S = 3.0
 RULE_KNOWN_S = 5.0  # how long a look at the SNAT rule, which takes root, is good for while a VIP fails
+RULE_ROUTINE_S = 30.0  # and when all is well: it costs a director more than all the rest
 
 
 def reason_to_call(recorded: Recorded) -> str | None:
@@ -64,8 +66,8 @@ class RollCaller:
     they said is recorded after a second, and its answer when it comes. So a new claim is followed at once by a new
     question, also while an old one is still out at a director that died.
 
-    What is not urgent leaves the directors as much time as they took to answer: one that is short of processor time
-    must not be kept busy with answering.
+    What is not urgent leaves the directors twice the time that they took to answer: one that is short of processor time
+    must not be kept busy with answering. A new MASTER is urgent, and so are two of them.
     """
 
     def __init__(
@@ -105,6 +107,8 @@ class RollCaller:
     def _heard(self, recorded: Recorded) -> None:
         if getattr(recorded.event, "cluster", None) == self._cluster.name and (reason := reason_to_call(recorded)):
             self.ask(reason)
+            if isinstance(recorded.event, VrrpStateChanged) and recorded.event.state is VrrpState.MASTER:
+                self._urgent.set()
 
     def ask(self, reason: str) -> None:
         """Have a roll call taken as soon as possible. One that is under way already may have looked too early."""
@@ -131,12 +135,12 @@ class RollCaller:
             began = self._clock.monotonic()
             await self._call(self._reason if demanded else "routine", demanded)
             await self._reconcile()
-            took = min(self._clock.monotonic() - began, LONGEST_BREATH_S)
+            took = min(self._clock.monotonic() - began, LONGEST_BREATH_S / 2)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), took)
+                await asyncio.wait_for(self._urgent.wait(), 2 * took)
             unsettled = self._unsettled()
             tries = tries + 1 if unsettled else 0
-            # Two holders are the worst that can be, and the second look proves it: nobody gets time to breathe then.
+            # A new MASTER, or two of them: nobody gets time to breathe then.
             again_after = AGAIN_AFTER if self._urgent.is_set() else max(AGAIN_AFTER, took)
             pause = again_after if 0 < tries <= TRIES else self._interval_s
             try:
@@ -172,12 +176,12 @@ class RollCaller:
     def _look_closer(self, answers: tuple[RollCallAnswer, ...], asked_at: datetime, demanded: bool) -> None:
         """Look at the SNAT rule of those who answered, one look at a time each: nothing waits for what it takes.
 
-        It is looked at by routine; on demand only when a VIP does not answer, or when it was found amiss before.
+        It is looked at twice a minute, and more often while a VIP does not answer or it was found amiss.
         """
         for answer in answers:
             director = answer.director
-            worth = not demanded or self._doubts(director) or (self._vip_fails() and self._rule_is_old(director))
-            worth |= director not in self._answers
+            good_for = RULE_KNOWN_S if self._vip_fails() else RULE_ROUTINE_S
+            worth = self._doubts(director) or self._rule_is_older(director, good_for)
             self._answers[director] = (answer, asked_at)
             busy = self._looking.get(director)
             if worth and answer.answered and self._cluster.snat is not None and (busy is None or busy.done()):
@@ -198,9 +202,9 @@ class RollCaller:
         if self._doubts(name) and not doubted:
             self._wanted.set()  # a second look is wanted, and soon
 
-    def _rule_is_old(self, director: str) -> bool:
-        """Whether it was not looked at just now: while a VIP fails, each answer would ask for it."""
-        return self._clock.monotonic() - self._ruled_at.get(director, -RULE_KNOWN_S) >= RULE_KNOWN_S
+    def _rule_is_older(self, director: str, seconds: float) -> bool:
+        """Whether the SNAT rule of *director* was not looked at within the last *seconds*."""
+        return self._clock.monotonic() - self._ruled_at.get(director, -seconds) >= seconds
 
     def _doubts(self, director: str) -> bool:
         """Whether the NAT path of *director* was found amiss, once or for good."""

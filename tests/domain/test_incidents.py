@@ -9,11 +9,11 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.events import RealServerChanged, Recorded, RollCallTaken, VrrpState
+from bot.domain.events import Recorded, RollCallTaken, VrrpState
 from bot.domain.fleet import Director, Fleet
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
-from bot.domain.observed import UnitActive, key_of
+from bot.domain.observed import UnitActive
 from bot.flows.chronicle import World, fold
 from bot.views.incident import headline, incident_message
 
@@ -322,11 +322,7 @@ def test_a_real_server_that_flaps_is_one_story_also_where_its_clients_feel_it_fi
 
 def test_one_that_falls_again_before_keepalived_has_taken_its_last_word_back_flaps_too() -> None:
     pen = Pen().all_well(0).probe(100, "http", "web1", DOWN, "refused")
-    key = key_of(SITE.service("http"))
-    gone = RealServerChanged(
-        cluster="site", director="sv1", service=key, address=SITE.real_server("web1").address, port=80, up=False
-    )
-    pen.at(102, gone)
+    pen.check(102, "sv1", "web1", False)
     for again in (115, 130, 145):
         pen.probe(again - 5, "http", "web1", UP, "")
         for service in ("http", "dns-udp"):
@@ -340,6 +336,16 @@ def test_a_stopped_web_server_and_a_stopped_keepalived_are_two_stories_although_
     pen = Pen().all_well(0).probe(100, "http", "web1", DOWN, "refused").all_well(101)
     pen.probe(103, "http", None, DOWN, "refused").says(104, "sv1", VrrpState.STOP).says(104.7, "sv2", VrrpState.MASTER)
     pen.check(105, "sv2", "web1", False).probe(106, "http", None, UP, "")
+    pen.roll_call(107, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
+    assert sorted((i.kind, i.subject) for i in told(pen.lines)) == [
+        (Kind.FAILOVER, "VI_1"),
+        (Kind.REAL_SERVER_DOWN, "web1"),
+    ]
+
+
+def test_they_are_also_where_only_that_keepalived_had_said_it_at_first() -> None:
+    pen = Pen().all_well(0).check(99, "sv1", "web1", False).probe(101, "http", "web1", DOWN, "refused")
+    pen.says(104, "sv1", VrrpState.STOP).says(104.7, "sv2", VrrpState.MASTER)
     pen.roll_call(107, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
     assert sorted((i.kind, i.subject) for i in told(pen.lines)) == [
         (Kind.FAILOVER, "VI_1"),

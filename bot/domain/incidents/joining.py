@@ -37,6 +37,18 @@ def opened(work: Work, trouble: Trouble) -> Incident:
     return incident
 
 
+def _needs(work: Work, incident: Incident, trouble: Trouble) -> frozenset[str]:
+    """What can have caused *incident* with *trouble* in it.
+
+    Of real servers alone, it is what can have caused them as they are known now: where probes have found what at first
+    only a keepalived had said, that keepalived explains nothing of it any more.
+    """
+    seen = incident.seen | {trouble}
+    if all(t.matter is Matter.REAL_SERVER for t in seen):
+        return frozenset().union(*(links(t, work.situation, work.cluster).needs for t in seen))
+    return incident.needs | links(trouble, work.situation, work.cluster).needs
+
+
 def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
     """*incident* with *trouble* in it, and called by the cause among what it has now."""
     own = links(trouble, work.situation, work.cluster)
@@ -48,7 +60,7 @@ def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
         troubles=incident.troubles | {trouble},
         seen=incident.seen | {trouble},
         explains=incident.explains | own.explains,
-        needs=incident.needs if explained else incident.needs | own.needs,
+        needs=incident.needs if explained else _needs(work, incident, trouble),
         instance=incident.instance or (trouble.subject if trouble.matter in instances else None),
     )
     if trouble.matter is Matter.BLIND:

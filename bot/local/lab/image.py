@@ -57,7 +57,7 @@ MASKED = (
 
 HOOKS = (
     # Fixed ids, so that the seed can hand files to them. A * as password: key logins only, but not a locked account.
-    f"chroot \"$1\" useradd --uid {BOT_UID} --user-group --create-home --shell /bin/bash --password '*' lvsbot",
+    f"chroot \"$1\" useradd --uid {BOT_UID} --user-group --create-home --shell /bin/sh --password '*' lvsbot",
     f'chroot "$1" useradd --uid {AGENT_UID} --user-group --system --home-dir / --shell /usr/sbin/nologin lvs-agent',
     f'chroot "$1" systemctl mask --quiet {shlex.join(MASKED)}',
     'chroot "$1" systemctl set-default --quiet multi-user.target',

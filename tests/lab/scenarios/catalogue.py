@@ -340,6 +340,10 @@ FLAPPING = Scenario(
         at(62, start_web("web1")),
         at(72, stop_web("web1")),
         at(80, start_web("web1")),
+        at(90, stop_web("web1")),
+        at(98, start_web("web1")),
+        at(108, stop_web("web1")),
+        at(116, start_web("web1")),
         between(0, 60, shows("flapping: ")),
     ),
     stories=(
