@@ -2,6 +2,7 @@
 PY := .venv/bin/python
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
 SHELL := /bin/bash
+TWO_LABS := -n 2 --dist loadgroup
 
 .PHONY: demo test scenarios check unit bench setup setup-tests requirements clean help
 
@@ -14,10 +15,10 @@ demo: setup      ## a whole site on this machine: real directors, the Slack stan
 test: setup-tests ## style, types, layers and every test, the lab's included
 	@$(MAKE) --no-print-directory static
 	$(PY) -m pytest -m "not lab" -n 2 $(PYTEST)
-	$(ROOT) $(PY) -m pytest -m lab -n 2 $(PYTEST)
+	$(ROOT) $(PY) -m pytest -m lab $(TWO_LABS) $(PYTEST)
 
 scenarios: setup-tests ## everything that can go wrong at a site, played on real directors before two bots
-	$(ROOT) $(PY) -m pytest -m scenario -n 2 $(PYTEST)
+	$(ROOT) $(PY) -m pytest -m scenario $(TWO_LABS) $(PYTEST)
 
 check: setup-tests ## style, types, layers and the fast tests
 	@$(MAKE) --no-print-directory static
