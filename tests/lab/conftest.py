@@ -16,17 +16,11 @@ HERE = Path(__file__).parent
 FLEET = HERE.parent.parent / "config" / "fleet.yaml"
 
 
-WAITS = ("[slack_away]", "[webhook_away]", "[flapping]")
-"""What is minutes of waiting: it may go on in a lab of its own beside the rest (pytest -n 2 --dist loadgroup)."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever stands in this directory drives the lab, so that `-m 'not lab'` leaves all of it out."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.lab)
-            # Two labs that are busy at the same time are too much for two cores, and no quicker.
-            item.add_marker(pytest.mark.xdist_group("waits" if item.name.endswith(WAITS) else "site"))
         if HERE / "scenarios" in item.path.parents:
             item.add_marker(pytest.mark.scenario)
 
