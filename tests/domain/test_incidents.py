@@ -353,6 +353,16 @@ def test_they_are_also_where_only_that_keepalived_had_said_it_at_first() -> None
     ]
 
 
+def test_a_real_server_waits_for_word_of_its_host_from_after_its_fall() -> None:
+    pen = Pen().all_well(0).roll_call(98, answer("sv1", holds=True), answer("sv2"))
+    pen.probe(100, "http", "web1", DOWN, "no answer within 1 s").roll_call(101, answer("sv2"))
+    (incident,) = told(pen.lines)
+    assert not incident.due(NOON + timedelta(seconds=102))
+    pen.roll_call(103, answer("sv1", holds=True))
+    (incident,) = told(pen.lines)
+    assert incident.due(NOON + timedelta(seconds=103))
+
+
 def test_an_outage_that_was_over_before_the_new_master_was_heard_is_part_of_its_failover() -> None:
     pen = Pen().all_well(0).probe(100, "http", None, DOWN, "no answer within 0.9 s").probe(102, "http", None, UP, "")
     late(pen, 105, 101.5, "sv2", VrrpState.MASTER)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from bot.domain.copies import replace
 from bot.domain.events import RollCallTaken
 from bot.domain.fleet import VrrpInstance
@@ -70,7 +72,7 @@ def _is_settled(work: Work, incident: Incident, event: RollCallTaken) -> bool:
             heard = old is not None and incident.moved_at is not None and fresh(old, incident.moved_at)
             return bool(incident.holders) and (heard or incident.cause is Cause.MAINTENANCE)
         case Matter.REAL_SERVER | Matter.SERVICE:
-            return all(work.situation.answered(host) is not None for host in _hosts(work, incident))
+            return all(_heard_since(work, host, incident.opened_at) for host in _hosts(work, incident))
         case Matter.VIP:
             return bool(incident.why)
         case Matter.AGENT:
@@ -82,6 +84,12 @@ def _is_settled(work: Work, incident: Incident, event: RollCallTaken) -> bool:
             return event.answer(first.subject) is not None or first.matter is Matter.ADDRESS
         case _:
             return first.matter in CLEAR_AT_ONCE
+
+
+def _heard_since(work: Work, director: str, at: datetime) -> bool:
+    """Whether *director* answered what it was asked at *at* or later: what it answered before says nothing of now."""
+    known = work.situation.answers.get(director)
+    return known is not None and known.answer.answered and known.asked_at >= at
 
 
 def _hosts(work: Work, incident: Incident) -> set[str]:
