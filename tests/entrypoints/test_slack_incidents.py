@@ -242,8 +242,10 @@ async def told(office: Office) -> tuple[dict[str, Any], int]:
         cluster="site", service="http", real_server="web1", outcome=Outcome.UNHEALTHY, reason="refused", since=now
     )
     answers = (answer("sv1", holds=True), answer("sv2"))
-    call = RollCallTaken(cluster="site", reason="test", asked_at=now, answers=answers)
-    await office.chronicle.append(Entry(event=down), Entry(event=call))
+    await office.chronicle.append(Entry(event=down))
+    # What was asked before it fell would say nothing of it.
+    call = RollCallTaken(cluster="site", reason="test", asked_at=datetime.now(UTC), answers=answers)
+    await office.chronicle.append(Entry(event=call))
     number = office.chronicle.world.incidents["site"].all[-1].id
     message = await office.message("web1 is down")
     while f"incident:site:{number}" not in office.chronicle.world.posted:
