@@ -13,7 +13,7 @@ demo: setup      ## a whole site on this machine: real directors, the Slack stan
 
 test: setup-tests ## style, types, layers, and every test but the scenarios, the lab's included
 	@$(MAKE) --no-print-directory static
-	$(PY) -m pytest -m "not lab" -n 2 $(PYTEST)
+	$(PY) -m pytest -m "not lab" $(PYTEST)
 	$(ROOT) $(PY) -m pytest -m "lab and not scenario" $(PYTEST)
 
 # One lab at a time: two that are busy are too much for two cores, and no quicker.
@@ -22,7 +22,7 @@ scenarios: setup-tests ## everything that can go wrong at a site, played on real
 
 check: setup-tests ## style, types, layers and the fast tests
 	@$(MAKE) --no-print-directory static
-	$(PY) -m pytest -m "not lab" -n 2 $(PYTEST)
+	$(PY) -m pytest -m "not lab" $(PYTEST)
 
 .PHONY: static
 static:
