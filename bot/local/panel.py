@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from subprocess import CompletedProcess
+from typing import Protocol
 
 from bot.domain.observed import UnitActive
 from bot.local.lab.errors import LabError
-from bot.local.lab.lab import HostState, Lab
+from bot.local.lab.lab import HostState, LabStatus
+from bot.local.lab.site import Site
 from bot.local.slack.panel import PanelItem
 from bot.lvs import iproute, systemd
 from bot.lvs.errors import Unreadable
 
 LOOK_EVERY = 8.0  # seconds between two looks at each director: a login costs an emulated processor a good second
 SWITCH_PATIENCE = 60.0
+LOOK = f"ip -j addr; echo; {' '.join(systemd.show_unit())}; echo; systemctl is-active nginx || true"
+PARTS = ("ip", "systemctl show", "nginx")
+
+
+class Hosts(Protocol):
+    """What the panel asks of the lab: see :class:`bot.local.lab.lab.Lab`."""
+
+    site: Site
+
+    def status(self) -> LabStatus: ...
+    def exec(self, host: str, argv: Sequence[str], timeout: float = 30.0) -> CompletedProcess[str]: ...
+    def kill(self, host: str) -> None: ...
+    def start(self, host: str, timeout: float = 120.0) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +42,15 @@ class HostView:
     keepalived: bool | None = None
     nginx: bool | None = None
     holds_vip: bool = False
+    answers: bool = True
 
     @property
     def words(self) -> str:
         """The state in words."""
         if self.state is not HostState.RUNNING:
             return self.state.value
+        if not self.answers:
+            return "does not answer"
         if self.keepalived is None:
             return "running, not asked yet"
         if self.holds_vip:
@@ -41,8 +61,9 @@ class HostView:
 class LabPanel:
     """See :class:`bot.local.slack.panel.Panel`. *changed* is called whenever the panel would show something new."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Hosts) -> None:
         self._lab = lab
+        self._vips = {vip.ip for i in lab.site.cluster.vrrp_instances for vip in i.virtual_addresses}
         self._views = {name: HostView(state=HostState.RUNNING) for name in lab.site.directors}
         self._busy: set[str] = set()
         self._look = asyncio.Event()
@@ -56,13 +77,13 @@ class LabPanel:
         inside = self._lab.site.inside(name).name
         running = view.state is HostState.RUNNING
         nginx = {True: "nginx runs", False: "nginx is stopped", None: "not asked yet"}[view.nginx]
-        well = running and view.keepalived is not False
+        well = running and view.answers and view.keepalived is not False
         rows: list[PanelItem] = [
             {
                 "id": f"{name}:state",
                 "label": "host",
                 "kind": "state",
-                "detail": view.words,
+                "detail": "starting" if f"{name}:plug" in self._busy else view.words,
                 "group": name,
                 "danger": not well,
             }
@@ -136,27 +157,35 @@ class LabPanel:
             await asyncio.sleep(LOOK_EVERY)
 
     async def _see(self, name: str) -> None:
-        try:
-            seen = await asyncio.to_thread(self._ask, name)
-        except (LabError, Unreadable):
-            # It is going down or coming up: what was seen last stays until it can be asked.
-            return
+        seen = await asyncio.to_thread(self._ask, name)
         if seen != self._views[name]:
             self._views[name] = seen
             self.changed()
 
     def _ask(self, name: str) -> HostView:
-        state = dict(self._lab.status().hosts)[name]
-        if state is not HostState.RUNNING:
-            return HostView(state=state)
-        script = f"ip -j addr; echo; {' '.join(systemd.show_unit())}; echo; systemctl is-active nginx || true"
-        done = self._lab.exec(name, ["sh", "-c", script], timeout=30.0)
-        addresses, unit, nginx = done.stdout.rstrip().split("\n\n")
-        held = {a.address.ip for a in iproute.parse_addresses(addresses)}
-        vips = {vip.ip for i in self._lab.site.cluster.vrrp_instances for vip in i.virtual_addresses}
-        return HostView(
-            state=state,
-            keepalived=systemd.parse_unit(unit).active is UnitActive.ACTIVE,
-            nginx=nginx.strip() == "active",
-            holds_vip=bool(held & vips),
-        )
+        try:
+            state = dict(self._lab.status().hosts)[name]
+            if state is not HostState.RUNNING:
+                return HostView(state=state)
+            done = self._lab.exec(name, ["sh", "-c", LOOK], timeout=30.0)
+            if done.returncode != 0:
+                raise LabError(f"{name}: cannot be looked at: {done.stderr.strip()}")
+            return view_of(done.stdout, self._vips)
+        except (LabError, Unreadable):
+            # It is going down or coming up. What it said before is no longer known to be so, and is not shown as such.
+            return HostView(state=HostState.RUNNING, answers=False)
+
+
+def view_of(text: str, vips: Collection[IPv4Address | IPv6Address]) -> HostView:
+    """What :data:`LOOK` printed on a running director. Raises Unreadable where a part of it is missing."""
+    parts = text.rstrip().split("\n\n")
+    if len(parts) != len(PARTS):
+        raise Unreadable("the panel's look", 1, text[:80], f"{len(PARTS)} parts ({', '.join(PARTS)}), not {len(parts)}")
+    addresses, unit, nginx = parts
+    held = {a.address.ip for a in iproute.parse_addresses(addresses)}
+    return HostView(
+        state=HostState.RUNNING,
+        keepalived=systemd.parse_unit(unit).active is UnitActive.ACTIVE,
+        nginx=nginx.strip() == "active",
+        holds_vip=bool(held & set(vips)),
+    )
