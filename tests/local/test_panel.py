@@ -24,9 +24,7 @@ VIP = SITE.cluster.vrrp_instances[0].virtual_addresses[0]
 
 def said(*, active: str = "active", vip: bool = False, nginx: str = "active") -> str:
     """What the panel's look prints on a director."""
-    address = (
-        f'{{"family":"inet","local":"{VIP.ip}","prefixlen":{VIP.network.prefixlen}}}'
-    )
+    address = f'{{"family":"inet","local":"{VIP.ip}","prefixlen":{VIP.network.prefixlen}}}'
     state = {"Id": "keepalived.service", "LoadState": "loaded", "ActiveState": active, "SubState": "running"}
     unit = "\n".join(f"{name}={value}" for name, value in {**state, "Result": "success", "MainPID": "12"}.items())
     return f'[{{"ifname":"eth0","flags":["UP"],"addr_info":[{address if vip else ""}]}}]\n\n{unit}\n\n{nginx}\n'
