@@ -11,12 +11,9 @@ help:            ## this list
 demo: setup      ## a whole site on this machine: real directors, the Slack stand-in and the bot; prints one URL
 	@$(ROOT) $(PY) -m bot demo
 
-test: setup-tests ## style, types, layers, and every test but the scenarios, the lab's included
-	@$(MAKE) --no-print-directory static
-	$(PY) -m pytest -m "not lab" $(PYTEST)
-	$(ROOT) $(PY) -m pytest -m "lab and not scenario" $(PYTEST)
+test: setup-tests ## style, types, layers, and every test, those on real directors and the scenarios included
+	@$(PY) -m tests.together $(PYTEST)
 
-# One lab at a time: two that are busy are too much for two cores, and no quicker.
 scenarios: setup-tests ## everything that can go wrong at a site, played on real directors with two bots: some 15 minutes
 	$(ROOT) $(PY) -m pytest -m scenario $(PYTEST)
 

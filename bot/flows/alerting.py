@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 PROMPT_S = 1.0  # how long the answers of quick directors wait for those of slow ones
 AGAIN_AFTER = 1.0  # seconds until a roll call that could not settle an incident is repeated
+LEAST_S = 0.2  # between an answer and the next question, also where nobody is spared
 TRIES = 5
 LONGEST_BREATH_S = 3.0
 RULE_KNOWN_S = 5.0  # how long a look at the SNAT rule, which takes root, is good for while a VIP fails
@@ -140,8 +141,9 @@ class RollCaller:
                 await asyncio.wait_for(self._urgent.wait(), 2 * took)
             unsettled = self._unsettled()
             tries = tries + 1 if unsettled else 0
-            # A new MASTER, or two of them: nobody gets time to breathe then.
-            again_after = AGAIN_AFTER if self._urgent.is_set() else max(AGAIN_AFTER, took)
+            # A new MASTER, or two of them: nobody gets time to breathe then, and a look that was long in coming has
+            # already kept the two apart.
+            again_after = max(AGAIN_AFTER - took, LEAST_S) if self._urgent.is_set() else max(AGAIN_AFTER, took)
             pause = again_after if 0 < tries <= TRIES else self._interval_s
             try:
                 await asyncio.wait_for(self._wanted.wait(), pause)

@@ -153,6 +153,17 @@ def test_an_agent_that_is_silent_on_a_healthy_director_is_its_own_incident() -> 
     assert incident.kind is Kind.AGENT_SILENT
 
 
+def test_a_silent_agent_waits_for_what_its_director_says_as_long_as_a_dead_one_takes_to_be_found() -> None:
+    pen = Pen().all_well(0).silent(100, "sv1").silent(100.1, "sv2")
+    assert not [i for i in told(pen.lines) if i.due(NOON + timedelta(seconds=129))]
+    lost = answer("sv1", error="no answer within 10 s"), answer("sv2", error="no answer within 10 s")
+    pen.roll_call(115, *lost).roll_call(130, *lost)
+    (incident,) = told(pen.lines)
+    assert incident.kind is Kind.DIRECTORS_LOST
+    (incident,) = [i for i in told(Pen().all_well(0).silent(100, "sv1").lines) if i.due(NOON + timedelta(seconds=131))]
+    assert incident.kind is Kind.AGENT_SILENT
+
+
 def test_a_failover_that_nobody_reported_is_found_by_a_roll_call() -> None:
     pen = (
         Pen().all_well(0).roll_call(30, answer("sv1", active=UnitActive.FAILED, weights=()), answer("sv2", holds=True))

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,11 +155,12 @@ class Work:
 
     # --- waiting ---
 
-    async def until(self, look: Callable[[], T], what: str, *, within: float = PATIENCE) -> T:
+    async def until(self, look: Callable[[], T | Awaitable[T]], what: str, *, within: float = PATIENCE) -> T:
         """The first true thing that *look* gives; fails with what was there instead."""
 
         async def looked() -> T:
-            return look()
+            found = look()
+            return await found if isinstance(found, Awaitable) else found
 
         return await self._until(looked, what, within=within)
 

@@ -60,6 +60,7 @@ KINDS = {
 ROLL_CALL_HOLD = timedelta(seconds=5)  # how long a claim waits for a roll call before it is told as a claim
 HOST_HOLD = timedelta(seconds=15)  # how long a real server waits for word of the director that it lives inside of
 LOST_HOLD = timedelta(seconds=15)  # how long a director that is silent alone is asked again before it counts as lost
+AGENT_HOLD = timedelta(seconds=30)  # a dead director may take that long to be found lost; an agent alone is no hurry
 STREAM_HOLD = timedelta(seconds=20)  # how long a missed event waits for word that its agent is silent
 DIFFERENCE_HOLD = timedelta(seconds=12)  # how long what nothing was said of waits for the word that is on its way
 TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died
@@ -153,7 +154,9 @@ def hold_of(trouble: Trouble, cluster: Cluster) -> timedelta:
             return STREAM_HOLD
         case Matter.DIFFERENCE:
             return DIFFERENCE_HOLD
-        case Matter.AGENT | Matter.ROLE | Matter.ADDRESS | Matter.PROCESS | Matter.UNIT:
+        case Matter.AGENT:
+            return AGENT_HOLD
+        case Matter.ROLE | Matter.ADDRESS | Matter.PROCESS | Matter.UNIT:
             return ROLL_CALL_HOLD
         case _:
             return timedelta(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.domain.events import VrrpState
 from bot.domain.incidents import Kind
 from tests.lab.scenarios.acts import (
     block_vrrp,
@@ -40,15 +41,27 @@ from tests.lab.scenarios.acts import (
     webhook_away,
     webhook_back,
 )
-from tests.lab.scenarios.timeline import Scenario, Story, all_show, at, between, shows, silence, then
+from tests.lab.scenarios.timeline import (
+    Scenario,
+    Story,
+    all_show,
+    at,
+    between,
+    heard,
+    held_by,
+    never_says,
+    shows,
+    silence,
+    then,
+)
 
 RED, AMBER, GREEN = ":red_circle:", ":large_yellow_circle:", ":large_green_circle:"
 
 
-def returned(*shows: str, outage: bool = False) -> Story:
+def returned(*shows: str, outage: bool = False, least: float = 0.0) -> Story:
     """A failover that ended with sv1 as MASTER again."""
     text = f"{GREEN} VI_1: sv1 is MASTER again"
-    return Story(kind=Kind.FAILOVER, subject="VI_1", text=text, shows=shows, outage=outage)
+    return Story(kind=Kind.FAILOVER, subject="VI_1", text=text, shows=shows, outage=outage, least=least)
 
 
 def moved(why: str) -> str:
@@ -69,8 +82,11 @@ CLEAN_STOP = Scenario(
         at(0, stop_keepalived("sv1")),
         at(2, bot_dies()),
         between(0, 20, shows(failed_over(STOPPED))),
+        between(0, 10, heard("sv1", VrrpState.STOP)),
+        between(0, 10, held_by("sv2")),
         at(6, bot_lives()),
         at(8, start_keepalived("sv1")),
+        between(0, 40, held_by("sv1")),
     ),
     stories=(returned(moved(STOPPED)),),
 )
@@ -99,9 +115,12 @@ GUEST_KILLED = Scenario(
         between(0, 40, shows(failed_over(DIED))),
         at(9, bot_lives()),
         between(0, 40, shows("web1 went with it: inside sv1")),
+        between(0, 20, shows("VIP unreachable for")),
         at(15, boot_guest("sv1")),
+        between(0, 1, never_says("split brain")),
     ),
-    stories=(returned(moved(DIED), "web1 went with it: inside sv1", outage=True),),
+    # A silent death costs at least a second of advertisements that do not come.
+    stories=(returned(moved(DIED), "web1 went with it: inside sv1", outage=True, least=1.0),),
     within=90,
 )
 
@@ -258,8 +277,8 @@ CHECKER_FROZEN = Scenario(
         at(13, bot_lives()),
         between(0, 60, shows("health checker")),
         between(0, 20, shows("web2")),
-        at(35, start_web("web2")),
-        at(40, thaw_keepalived("sv1")),
+        then(5, start_web("web2")),
+        then(5, thaw_keepalived("sv1")),
     ),
     stories=(
         Story(
@@ -298,7 +317,11 @@ WEB1_DOWN = Scenario(
             kind=Kind.REAL_SERVER_DOWN,
             subject="web1",
             text=f"{GREEN} web1 is up again",
-            shows=("was: http: connecting: connection refused", "was: keepalived on sv2 took it out of http"),
+            shows=(
+                "was: http: connecting: connection refused",
+                "was: keepalived on sv1 took it out of http",
+                "was: keepalived on sv2 took it out of http",
+            ),
         ),
     ),
 )
@@ -311,7 +334,7 @@ ALL_DOWN = Scenario(
         at(6, bot_dies()),
         at(11, bot_lives()),
         between(0, 40, shows("dns-tcp, dns-udp and http have no healthy real server")),
-        at(25, together(start_everything("web1"), start_everything("web2"))),
+        at(18, together(start_everything("web1"), start_everything("web2"))),
     ),
     stories=(
         Story(
@@ -354,6 +377,7 @@ FLAPPING = Scenario(
             open=True,
         ),
     ),
+    waiting=True,
 )
 
 RELOAD = Scenario(
@@ -410,6 +434,7 @@ SLACK_AWAY = Scenario(
             text=f"{GREEN} Slack was away and is back: what could not be said then has been said by now",
         ),
     ),
+    waiting=True,
 )
 
 WEBHOOK_AWAY = Scenario(
@@ -429,6 +454,7 @@ WEBHOOK_AWAY = Scenario(
         returned(moved(STOPPED)),
         Story(kind=Kind.AGENT_SILENT, subject="sv1", text=f"{GREEN} Events arrive again"),
     ),
+    waiting=True,
 )
 
 BOTH_LOST = Scenario(

@@ -17,13 +17,14 @@ from tests.lab.work import Work, at_work
 PORTS = (8781, 8782)
 
 ROLL_CALL = "10s"  # what nothing speaks of has to be found within a scenario's time
+WAITING_ROLL_CALL = "30s"  # as it comes: where there is time, directors need not be asked more often
 
 
-def settings(port: int) -> dict[str, dict[str, object]]:
+def settings(port: int, roll_call: str) -> dict[str, dict[str, object]]:
     """What is different in the bot.yaml of the bot that listens on *port*."""
     return {
         "listen": {"port": port},
-        "intervals": {"roll_call": ROLL_CALL},
+        "intervals": {"roll_call": roll_call},
         # The scheduled self-test has its own tests: here it would cost emulated directors seconds in the middle.
         "selftest": {"every": 0},
     }
@@ -53,12 +54,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(lab: Lab, directory: Path, *, both: bool = True) -> AsyncIterator[Stage]:
+async def staged(lab: Lab, directory: Path, *, both: bool = True, roll_call: str = ROLL_CALL) -> AsyncIterator[Stage]:
     """Bots at work on *lab*, with their files under *directory*, until the block ends."""
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(relaying(lab, PORTS[: 1 + both]))
         works = [
-            await stack.enter_async_context(at_work(lab, directory / str(port), start=False, settings=settings(port)))
+            await stack.enter_async_context(
+                at_work(lab, directory / str(port), start=False, settings=settings(port, roll_call))
+            )
             for port in PORTS[: 1 + both]
         ]
         await asyncio.gather(*(_settled(work) for work in works))

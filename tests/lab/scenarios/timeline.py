@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bot.domain.events import VrrpState, VrrpStateChanged
 from bot.domain.incidents import Kind
+from tests.lab.client import holders
 from tests.lab.scenarios.acts import Act
 from tests.lab.scenarios.stage import Stage
 from tests.lab.work import CHANNEL, words_of
@@ -24,7 +26,7 @@ class At:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """Something that can be seen, in words; ``look`` gives something true when it is."""
+    """Something that can be seen, in words; ``look`` gives something true when it is, or what to await for that."""
 
     text: str
     look: Callable[[Stage], object]
@@ -44,7 +46,8 @@ class Story:
     """An incident as it has to stand at the end.
 
     ``text`` is the message's notification, word for word; … stands for a figure that was measured. ``shows`` is what
-    else the message has to show. ``outage``: it tells how long the VIP was unreachable, and a client has seen the same.
+    else the message has to show. ``outage``: it tells how long the VIP was unreachable, and a client has seen the same;
+    ``least`` is how many seconds that takes if all is as it should be.
     """
 
     kind: Kind
@@ -53,6 +56,7 @@ class Story:
     shows: tuple[str, ...] = ()
     open: bool = False
     outage: bool = False
+    least: float = 0.0
 
     def reads(self, text: str) -> bool:
         """Whether *text* is what is to be said."""
@@ -63,7 +67,8 @@ class Story:
 class Scenario:
     """A timeline and what must have been told at its end, ``within`` seconds after its last line.
 
-    ``stories`` is None where that has not been written down yet: it can be recorded, and is no test.
+    ``stories`` is None where that has not been written down yet: it can be recorded, and is no test. ``waiting``: it
+    takes minutes in which little happens, and is played beside others.
     """
 
     name: str
@@ -71,6 +76,7 @@ class Scenario:
     timeline: tuple[At | Between, ...]
     stories: tuple[Story, ...] | None = None
     within: float = 60.0
+    waiting: bool = False
 
     @property
     def measured(self) -> bool:
@@ -114,6 +120,34 @@ def all_show(text: str) -> Sight:
         return all(any(text in words_of(m) for m in work.slack.messages(CHANNEL)) for work in stage.bots)
 
     return Sight(text=f"a message of every bot's that shows {text!r}", look=look)
+
+
+def held_by(director: str) -> Sight:
+    """The directors say themselves that *director* alone holds the VIP."""
+
+    async def look(stage: Stage) -> bool:
+        return await asyncio.to_thread(holders, stage.lab) == [director]
+
+    return Sight(text=f"the VIP on {director} alone", look=look)
+
+
+def heard(director: str, state: VrrpState) -> Sight:
+    """The undisturbed bot's journal has the word of *director*'s keepalived that it is in *state*."""
+
+    async def look(stage: Stage) -> bool:
+        words = [e for e in await stage.calm.events("VrrpStateChanged") if isinstance(e, VrrpStateChanged)]
+        return (director, state) in {(word.director, word.state) for word in words}
+
+    return Sight(text=f"{director}'s word that it is {state}", look=look)
+
+
+def never_says(text: str) -> Sight:
+    """No message of the undisturbed bot, replies included, has said *text*."""
+
+    def look(stage: Stage) -> bool:
+        return not any(text in words_of(m) for m in stage.calm.slack.messages(CHANNEL))
+
+    return Sight(text=f"no message that says {text!r}", look=look)
 
 
 def silence() -> Sight:

@@ -1,0 +1,102 @@
+"""``make test``: everything, side by side: what needs no lab takes the time that real directors leave over.
+
+Arguments are passed on to every pytest: ``make test PYTEST="-k failover"``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+PYTHON = sys.executable
+BIN = os.path.dirname(PYTHON)  # noqa: PTH120 - a symbolic link must not be followed: it is the environment's own
+NOTHING_CHOSEN = 5  # pytest's exit status where its arguments leave no test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Commands that run one after the other until one fails. ``spare``: only in time that nothing else wants."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    spare: bool = False
+
+
+def pytest(which: str, name: str, extra: Sequence[str]) -> tuple[str, ...]:
+    """The tests that the mark expression *which* names; each run has a cache of its own."""
+    root = () if os.geteuid() == 0 or which.startswith("not") else ("sudo", "-E")
+    return (*root, PYTHON, "-m", "pytest", "-m", which, "-o", f"cache_dir=.pytest_cache/{name}", *extra)
+
+
+def jobs(extra: Sequence[str]) -> tuple[Job, ...]:
+    """What there is to do: the scenarios that mostly wait have a lab of their own (two busy ones are no quicker)."""
+    static = (
+        (PYTHON, "-m", "ruff", "check", "."),
+        (PYTHON, "-m", "ruff", "format", "--check", "."),
+        (PYTHON, "-m", "mypy"),
+        (f"{BIN}/lint-imports",),
+    )
+    return (
+        Job(name="fast", commands=(*static, pytest("not lab", "fast", extra)), spare=True),
+        Job(name="lab", commands=(pytest("lab and not waiting", "lab", extra),)),
+        Job(name="waiting", commands=(pytest("waiting", "waiting", extra),)),
+    )
+
+
+def leave_the_rest() -> None:
+    """Let this process run only when no other wants the processor (sched(7), SCHED_IDLE)."""
+    os.nice(19)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+async def carry_out(job: Job, say: Callable[[str, str], None]) -> bool:
+    """Run *job*; whether all of it succeeded."""
+    for command in job.commands:
+        say(job.name, "$ " + " ".join(command[1:] if command[0] == PYTHON else command))
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=1 << 24,
+            preexec_fn=leave_the_rest if job.spare else None,
+        )
+        assert process.stdout is not None
+        try:
+            async for line in process.stdout:
+                say(job.name, line.decode(errors="replace").rstrip())
+        except asyncio.CancelledError:
+            process.terminate()  # a test run takes its lab down when it ends
+            await process.wait()
+            raise
+        status = await process.wait()
+        if status and not (status == NOTHING_CHOSEN and "pytest" in command):
+            say(job.name, f"failed with status {status}")
+            return False
+    return True
+
+
+async def main(extra: Sequence[str]) -> int:
+    """Run all jobs and say of each line whose it is; 1 if one failed."""
+    began = time.monotonic()
+    chosen = jobs(extra)
+    width = max(len(job.name) for job in chosen)
+
+    def say(name: str, line: str) -> None:
+        print(f"{time.monotonic() - began:6.0f} s  {name:<{width}} | {line}", flush=True)
+
+    results = await asyncio.gather(*(carry_out(job, say) for job in chosen))
+    for job, fine in zip(chosen, results, strict=True):
+        say(job.name, "passed" if fine else "FAILED: see above")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(main(sys.argv[1:])))
+    except KeyboardInterrupt:
+        sys.exit(130)
