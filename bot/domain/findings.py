@@ -194,7 +194,9 @@ def _replaced(known: Answer, now: tuple[KeepalivedProcess, ...], roles: tuple[Pr
     """What happened to a child while its parent went on; nothing where keepalived was started anew as a whole."""
     before = (known.before.processes if known.before is not None else None) or ()
     parents = [{p.pid for p in group if p.role is ProcessRole.PARENT} for group in (before, now)]
-    same = bool(parents[0] & parents[1])
+    # A host that has booted anew gives its processes what numbers it likes, and often the same ones.
+    boots = {a.boot for a in (known.before, known.answer) if a is not None and a.boot is not None}
+    same = bool(parents[0] & parents[1]) and len(boots) < 2
     for role in roles:
         old = {p.pid for p in before if p.role is role}
         new = {p.pid for p in now if p.role is role}

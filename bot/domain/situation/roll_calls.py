@@ -69,6 +69,8 @@ def _started_anew(state: Situation, answer: RollCallAnswer) -> bool:
     before = filled(known) if known is not None else None
     if before is None:
         return False
+    if before.boot is not None and answer.boot is not None and before.boot != answer.boot:
+        return True
     units = [a.keepalived.main_pid for a in (before, answer) if a.keepalived is not None]
     checkers = [
         {p.pid for p in a.processes if p.role is ProcessRole.CHECKERS}

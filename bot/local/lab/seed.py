@@ -23,6 +23,7 @@ WANTED = "lab-network.service lab-wake.service lvs-snat.service lvs-agent.servic
 
 SSHD = """\
 UsePAM no
+KexAlgorithms ecdh-sha2-nistp256
 UseDNS no
 PermitRootLogin prohibit-password
 PasswordAuthentication no

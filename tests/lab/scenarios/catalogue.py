@@ -55,6 +55,8 @@ from tests.lab.scenarios.timeline import (
     then,
 )
 
+AS_IT_COMES = "30s"  # where there is time, directors need not be asked more often than the settings say
+
 RED, AMBER, GREEN = ":red_circle:", ":large_yellow_circle:", ":large_green_circle:"
 
 
@@ -377,7 +379,7 @@ FLAPPING = Scenario(
             open=True,
         ),
     ),
-    waiting=True,
+    roll_call=AS_IT_COMES,
 )
 
 RELOAD = Scenario(
@@ -409,7 +411,11 @@ RESTART = Scenario(
 REBOOT = Scenario(
     name="reboot",
     title="the MASTER is rebooted, and takes the address back",
-    timeline=(at(0, reboot_guest("sv1")),),
+    timeline=(
+        at(0, reboot_guest("sv1")),
+        at(6, bot_dies()),
+        at(11, bot_lives()),
+    ),
     stories=(returned(moved("planned: sv1 was rebooted")),),
     within=90,
 )
@@ -434,7 +440,7 @@ SLACK_AWAY = Scenario(
             text=f"{GREEN} Slack was away and is back: what could not be said then has been said by now",
         ),
     ),
-    waiting=True,
+    roll_call=AS_IT_COMES,
 )
 
 WEBHOOK_AWAY = Scenario(
@@ -454,7 +460,7 @@ WEBHOOK_AWAY = Scenario(
         returned(moved(STOPPED)),
         Story(kind=Kind.AGENT_SILENT, subject="sv1", text=f"{GREEN} Events arrive again"),
     ),
-    waiting=True,
+    roll_call=AS_IT_COMES,
 )
 
 BOTH_LOST = Scenario(

@@ -17,7 +17,6 @@ from tests.lab.work import Work, at_work
 PORTS = (8781, 8782)
 
 ROLL_CALL = "10s"  # what nothing speaks of has to be found within a scenario's time
-WAITING_ROLL_CALL = "30s"  # as it comes: where there is time, directors need not be asked more often
 
 
 def settings(port: int, roll_call: str) -> dict[str, dict[str, object]]:

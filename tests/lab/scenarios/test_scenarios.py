@@ -18,7 +18,7 @@ from bot.settings import load_fleet
 from tests.lab.client import VIP
 from tests.lab.conftest import FLEET
 from tests.lab.scenarios.catalogue import EVERY
-from tests.lab.scenarios.stage import ROLL_CALL, WAITING_ROLL_CALL, staged
+from tests.lab.scenarios.stage import staged
 from tests.lab.scenarios.timeline import Scenario, Story, play
 from tests.lab.work import CHANNEL, Work, loaded, words_of
 
@@ -111,19 +111,9 @@ def check_outage(work: Work, scenario: Scenario, requests: list[dict[str, Any]])
             assert most >= story.least, shown
 
 
-def chosen() -> list[Any]:
-    """Every scenario whose stories are known; those that mostly wait are marked."""
-    return [
-        pytest.param(s, id=s.name, marks=[pytest.mark.waiting] if s.waiting else [])
-        for s in EVERY
-        if s.stories is not None
-    ]
-
-
-@pytest.mark.parametrize("scenario", chosen())
+@pytest.mark.parametrize("scenario", [s for s in EVERY if s.stories is not None], ids=lambda scenario: scenario.name)
 async def test_it_is_told_as_exactly_its_stories(site: Lab, tmp_path: Path, scenario: Scenario) -> None:
-    roll_call = WAITING_ROLL_CALL if scenario.waiting else ROLL_CALL
-    async with staged(site, tmp_path, both=scenario.both, roll_call=roll_call) as stage:
+    async with staged(site, tmp_path, both=scenario.both, roll_call=scenario.roll_call) as stage:
         async with AsyncExitStack() as stack:
             requests: list[dict[str, Any]] = []
             if scenario.measured:

@@ -11,7 +11,7 @@ from bot.domain.events import VrrpState, VrrpStateChanged
 from bot.domain.incidents import Kind
 from tests.lab.client import holders
 from tests.lab.scenarios.acts import Act
-from tests.lab.scenarios.stage import Stage
+from tests.lab.scenarios.stage import ROLL_CALL, Stage
 from tests.lab.work import CHANNEL, words_of
 
 
@@ -67,8 +67,8 @@ class Story:
 class Scenario:
     """A timeline and what must have been told at its end, ``within`` seconds after its last line.
 
-    ``stories`` is None where that has not been written down yet: it can be recorded, and is no test. ``waiting``: it
-    takes minutes in which little happens, and is played beside others.
+    ``stories`` is None where that has not been written down yet: it can be recorded, and is no test.
+    ``roll_call`` is how often directors are asked unasked.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Scenario:
     timeline: tuple[At | Between, ...]
     stories: tuple[Story, ...] | None = None
     within: float = 60.0
-    waiting: bool = False
+    roll_call: str = ROLL_CALL
 
     @property
     def measured(self) -> bool:
