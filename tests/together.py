@@ -42,7 +42,7 @@ def jobs(extra: Sequence[str]) -> tuple[Job, ...]:
     )
     return (
         Job(name="fast", commands=(*static, pytest("not lab", "fast", extra)), spare=True),
-        Job(name="lab", commands=(pytest("lab", "lab", ("-v", *extra)),)),
+        Job(name="lab", commands=(pytest("lab", "lab", ("-vv", *extra)),)),
     )
 
 

@@ -90,6 +90,9 @@ def _soon(empty: list[Start], with_one: list[Start], killed: list[Start], size: 
 
 def _anew(anew: Start, empty: list[Start], size: Size) -> Result:
     took = anew.seconds - p50([start.seconds for start in empty])
+    if took <= 0:
+        # Too few to be told from how long starts differ anyway: the whole start is then what they took at most.
+        took = anew.seconds
     return Result(
         what="events folded anew, where no snapshot can be used",
         unit="/s",
