@@ -348,6 +348,7 @@ class Bot:
             assert settings.slack.app_token is not None
             token = settings.slack.app_token.get_secret_value()
             self._socket_mode = SocketMode(self._app, token, settings.slack.base_url)
+            self._announcer.on_back = self._socket_mode.hurry
         self._care = SelfCare(
             parts, self._errands, self._schedule, self._roll_callers, self._heartbeats, self._slack_trouble
         )

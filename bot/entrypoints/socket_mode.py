@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 from aiohttp import ClientError
@@ -13,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 log = structlog.get_logger(__name__)
 
+FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 CONNECT_S = 15.0  # for one try, from asking for the address to the open connection
 
@@ -33,34 +35,40 @@ class SocketMode:
         self._client.default_auto_reconnect_enabled = False
         self._client.auto_reconnect_enabled = False
         self.connected = False
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Slack has just answered elsewhere: try again now, however long the pause would have been."""
+        self._hurry.set()
 
     async def run(self) -> None:
         """Keep a connection until cancelled. A token that Slack refuses is logged, and tried again rarely."""
-        pause = 0.5
+        pause = FIRST_PAUSE
         while True:
+            self._hurry.clear()
             try:
                 if not await self._client.is_connected():
                     self.connected = False
                     async with asyncio.timeout(CONNECT_S):
                         await self._client.connect_to_new_endpoint(force=True)
                 self.connected = True
-                pause = 0.5
+                pause = FIRST_PAUSE
                 await asyncio.sleep(1)
             except SlackApiError as error:
                 word = (
                     error.response.get("error") if isinstance(error.response.data, dict) else error.response.status_code
                 )
                 log.error("slack refused the socket mode connection", error=word, again_in_s=pause)
-                pause = await _rest(pause)
+                pause = await self._rest(pause)
             except (SlackClientError, ClientError, TimeoutError, OSError) as error:
                 log.warning("slack cannot be reached", error=f"{type(error).__name__}: {error}", again_in_s=pause)
-                pause = await _rest(pause)
+                pause = await self._rest(pause)
 
     async def close(self) -> None:
         """Close the connection."""
         await self._handler.close_async()  # type: ignore[no-untyped-call]  # Bolt leaves it bare
 
-
-async def _rest(pause: float) -> float:
-    await asyncio.sleep(pause)
-    return min(LONGEST_PAUSE, pause * 2)
+    async def _rest(self, pause: float) -> float:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), pause)
+        return min(LONGEST_PAUSE, pause * 2)

@@ -210,6 +210,8 @@ class Announcer:
         self._overtaken = False
         self._owed: set[str] = set()
         self.away_since: datetime | None = None
+        self.on_back: Callable[[], None] = lambda: None
+        """Called when Slack takes messages again after it took none."""
         chronicle.listen(self._heard)
         chronicle.rehearse(self._draw_up)
 
@@ -461,6 +463,7 @@ class Announcer:
         if self.away_since is not None:
             log.info("slack is back", away_since=self.away_since.isoformat())
             self._able_since = self._clock.now()
+            self.on_back()
         self.away_since = None
 
     async def _greet(self) -> float:

@@ -59,7 +59,7 @@ class Size:
 
 FULL = Size(rounds=200, seconds=8.0, crowd=500, journal=1_000_000, tail=2_000)
 QUICK = Size(rounds=40, seconds=2.0, crowd=500, journal=50_000, tail=2_000)
-TINY = Size(rounds=3, seconds=0.5, crowd=60, journal=3_000, tail=500)
+TINY = Size(rounds=2, seconds=0.5, crowd=60, journal=3_000, tail=500)
 """For the test that nothing here has rotted: its figures mean nothing."""
 
 

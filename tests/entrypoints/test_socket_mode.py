@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
+from bot.entrypoints import socket_mode
 from bot.entrypoints.slack import make_app
 from bot.entrypoints.socket_mode import SocketMode
 from bot.local.slack import Config, Deadlines, StandIn
@@ -43,6 +46,25 @@ async def test_commands_are_heard_again_after_slack_was_away() -> None:
         await slack.wait_for(lambda: not slack.connected, 20)
         await asyncio.sleep(2.5)  # long enough to try in vain
         slack.faults.clear()
+        await slack.wait_for(lambda: slack.connected, 40)
+        assert await heard(slack)
+
+
+async def test_it_connects_at_once_when_slack_has_answered_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_mode, "FIRST_PAUSE", 3600.0)
+    tried = asyncio.Event()
+    async with StandIn() as slack, connected(slack) as mode:
+        rest = mode._rest
+
+        async def resting(pause: float) -> float:
+            tried.set()
+            return await rest(pause)
+
+        monkeypatch.setattr(mode, "_rest", resting)
+        slack.faults.down()
+        await asyncio.wait_for(tried.wait(), 20)
+        slack.faults.clear()
+        mode.hurry()
         await slack.wait_for(lambda: slack.connected, 40)
         assert await heard(slack)
 

@@ -55,6 +55,7 @@ from tests.lab.scenarios.timeline import (
     then,
 )
 
+OFTEN = "5s"  # what nothing speaks of is found by looking
 AS_IT_COMES = "30s"  # where there is time, directors need not be asked more often than the settings say
 
 RED, AMBER, GREEN = ":red_circle:", ":large_yellow_circle:", ":large_green_circle:"
@@ -224,6 +225,7 @@ TABLE_CLEARED = Scenario(
             kind=Kind.TABLE_REMOVED, subject="sv1", text=f"{GREEN} The IPVS table on sv1 is complete again", outage=True
         ),
     ),
+    roll_call=OFTEN,
 )
 
 VRRP_CHILD_KILLED = Scenario(
@@ -267,6 +269,7 @@ CHECKER_KILLED = Scenario(
             shows=("its health checker died and was started again",),
         ),
     ),
+    roll_call=OFTEN,
 )
 
 CHECKER_FROZEN = Scenario(
