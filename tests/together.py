@@ -1,4 +1,4 @@
-"""``make test``: everything but the scenarios, side by side: what needs no lab takes the time that real directors leave over.
+"""``make test``: all but the scenarios, side by side: what needs no lab takes the time that directors leave over.
 
 Arguments are passed on to every pytest: ``make test PYTEST="-k failover"``.
 """
