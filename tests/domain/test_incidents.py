@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +152,20 @@ def test_an_agent_that_is_silent_on_a_healthy_director_is_its_own_incident() -> 
     pen = Pen().all_well(0).silent(100, "sv2").all_well(101)
     (incident,) = told(pen.lines)
     assert incident.kind is Kind.AGENT_SILENT
+
+
+@pytest.mark.parametrize(
+    ("result", "cause"), [("signal", Cause.FAILED), ("success", Cause.STOPPED), ("timeout", Cause.STOPPED)]
+)
+def test_a_unit_that_is_being_shut_down_says_whether_somebody_wanted_that(result: str, cause: Cause) -> None:
+    gone = answer("sv1", active=UnitActive.DEACTIVATING, weights=())
+    assert gone.keepalived is not None
+    gone = replace(gone, keepalived=replace(gone.keepalived, result=result))
+    pen = Pen().all_well(0).says(100, "sv1", VrrpState.STOP).says(100.7, "sv2", VrrpState.MASTER)
+    pen.roll_call(101.2, gone, answer("sv2", holds=True))
+    pen.roll_call(102, answer("sv1", active=UnitActive.FAILED, weights=()), answer("sv2", holds=True))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.cause) == (Kind.FAILOVER, cause)
 
 
 def test_a_silent_agent_waits_for_what_its_director_says_as_long_as_a_dead_one_takes_to_be_found() -> None:

@@ -22,6 +22,9 @@ FIRM = frozenset(
 )
 
 
+DIED_OF = frozenset({"signal", "core-dump", "exit-code", "oom-kill", "watchdog"})
+"""A unit's Result that nobody who stops it gets: `success` and `timeout` may be anybody's wish."""
+
 # What the next look may correct.
 DOUBTED = frozenset({Cause.UNKNOWN, Cause.AWAITED, Cause.SILENT, Cause.DIED})
 
@@ -117,8 +120,11 @@ def _came_back(incident: Incident, instance: VrrpInstance, situation: Situation,
 def _by_its_answer(incident: Incident, instance: VrrpInstance, situation: Situation, known: Answer) -> Cause:
     """The cause by what the old MASTER answers."""
     old, new = str(incident.old_master), str(incident.new_master)
-    active = known.answer.keepalived.active if known.answer.keepalived else UnitActive.UNKNOWN
-    if active is UnitActive.FAILED:
+    unit = known.answer.keepalived
+    active = unit.active if unit else UnitActive.UNKNOWN
+    # One whose main process died is shut down as well before it has failed; Result says at once why (systemd.service).
+    died = unit is not None and active is UnitActive.DEACTIVATING and unit.result in DIED_OF
+    if active is UnitActive.FAILED or died:
         return Cause.FAILED
     if active in (UnitActive.INACTIVE, UnitActive.DEACTIVATING):
         return Cause.STOPPED
