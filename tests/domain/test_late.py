@@ -13,7 +13,7 @@ from bot.domain.situation import Situation
 from bot.flows.chronicle import World, fold
 from bot.views.incident import headline
 
-from .reference import FLEET, NOON, WEIGHTS, Pen, answer
+from .reference import FLEET, NOON, WEIGHTS, Pen, answer, processes
 
 UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
 NO_WEB1 = tuple(w for w in WEIGHTS if w[:2] != ("http", "web1"))
@@ -57,6 +57,20 @@ def roll_call(pen: Pen, asked: float, at: float, *answers: object) -> Pen:
 
 
 # --- what a director says of its role ---------------------------------------------------------------------------------
+
+
+def test_a_move_that_the_old_master_itself_tells_of_is_no_brief_mistake_of_the_new_one() -> None:
+    """Heard seconds later and the old MASTER first: it was BACKUP, and is MASTER again since 118.9 s."""
+    before, after = processes(vrrp=11), processes(vrrp=99)
+    pen = Pen().roll_call(90, answer("sv1", holds=True, processes=before), answer("sv2", processes=before))
+    said(pen.says(123.0, "sv1", VrrpState.BACKUP), 115.3)
+    said(pen.says(123.0, "sv1", VrrpState.MASTER), 118.9)
+    said(pen.says(123.0, "sv2", VrrpState.MASTER), 118.0)
+    said(pen.says(123.0, "sv2", VrrpState.BACKUP), 118.7)
+    pen.roll_call(125, answer("sv1", holds=True, processes=after), answer("sv2", processes=before))
+    (incident,) = told(pen)
+    assert (incident.kind, incident.cause) == (Kind.FAILOVER, Cause.CHILD_DIED)
+    assert headline(incident) == "VI_1: sv1 is MASTER again"
 
 
 def test_a_word_that_is_heard_again_moves_nothing() -> None:

@@ -138,13 +138,25 @@ def _returned(work: Work, incident: Incident, role: Trouble, old: str, new: str)
 
 def _was_brief(work: Work, incident: Incident) -> bool:
     """Whether the claim was withdrawn at once, or never was more than a claim: not what lasted for seconds."""
-    if incident.settled:
+    if incident.settled or _gave_it_up(work, incident):
         return False
     claim = work.situation.claims.get((incident.new_master or "", incident.instance or ""))
     if claim is None or claim.state is VrrpState.MASTER:
         return True
     said = next((s for s in reversed(claim.before) if s.state is VrrpState.MASTER), None)
     return said is None or claim.said_at - said.said_at < BRIEF
+
+
+def _gave_it_up(work: Work, incident: Incident) -> bool:
+    """Whether the old MASTER has said itself, about then, that it was none: then the address did move."""
+    claim = work.situation.claims.get((incident.old_master or "", incident.instance or ""))
+    if claim is None or incident.moved_at is None:
+        return False
+    since = (
+        incident.moved_at - timedelta(seconds=work.cluster.vrrp_instance(incident.instance or "").takeover_s) - ASIDE
+    )
+    words = (*claim.before, Said(state=claim.state, said_at=claim.said_at, at=claim.at))
+    return any(w.state in (VrrpState.BACKUP, VrrpState.STOP, VrrpState.FAULT) and w.said_at >= since for w in words)
 
 
 def away(work: Work, incident: Incident) -> bool:
