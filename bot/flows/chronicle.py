@@ -13,6 +13,7 @@ from bot.domain import findings, incidents, mutes, operations, selftest, situati
 from bot.domain.events import (
     AgentGap,
     AgentSilenceChanged,
+    BotStarted,
     CertificateChanged,
     Event,
     FallbackSent,
@@ -210,6 +211,9 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
         world.said = recorded.sequence
     if len(world.posted) + len(world.sent) > world.most:
         _let_go(world, recorded.recorded_at - EDITED)
+    if isinstance(event, BotStarted):
+        since = {n: situation.watched(state, recorded.recorded_at) for n, state in world.situations.items()}
+        world.situations.update(since)
     name = getattr(event, "cluster", None)
     if name not in world.situations or not _known(event, fleet.cluster(name)):
         return

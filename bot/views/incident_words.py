@@ -244,7 +244,7 @@ def _failover_facts(incident: Incident) -> list[str]:
         found.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
     took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
     found.append(f"VIP unreachable for {took}" if took else _no_outage(incident))
-    if incident.returned_at and incident.kind is not Kind.SPLIT_BRAIN:
+    if incident.returned_at and incident.kind is not Kind.SPLIT_BRAIN and not (incident.unwatched and not took):
         back = _outages(tuple(o for o in incident.outages if _at_return(incident, o)))
         found.append(f"on the way back: {f'unreachable for {back}' if back else 'no probe failed'}")
     if incident.lost and Trouble(matter=Matter.DIRECTOR, subject=incident.lost) in incident.troubles:
@@ -274,6 +274,8 @@ def _apart(incident: Incident) -> bool:
 def _no_outage(incident: Incident) -> str:
     if incident.services and not incident.resolved_at:
         return f"VIP unreachable ({listed(incident.services)}), not back yet"
+    if incident.unwatched:
+        return "whether the VIP answered all the time is not known: the bot was not running when it moved"
     return "no probe of the VIP failed"
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain.events import RealServerChanged, Recorded, RollCallTaken, VrrpState
+from bot.domain.events import BotStarted, RealServerChanged, Recorded, RollCallTaken, VrrpState
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.observed import UnitActive
 from bot.domain.situation import Situation
 from bot.flows.chronicle import World, fold
-from bot.views.incident import headline
+from bot.views.incident import headline, incident_message
 
 from .reference import FLEET, NOON, WEIGHTS, Pen, answer, processes
 
@@ -69,6 +69,15 @@ def test_a_move_that_the_old_master_itself_tells_of_is_no_brief_mistake_of_the_n
     said(pen.says(123.0, "sv2", VrrpState.BACKUP), 118.7)
     pen.roll_call(125, answer("sv1", holds=True, processes=after), answer("sv2", processes=before))
     (incident,) = told(pen)
+    assert "no probe of the VIP failed" in str(incident_message(incident).blocks)
+    pen.lines.insert(
+        1,
+        replace(pen.lines[0], event=BotStarted(version="1", runner="bot:a"), recorded_at=NOON + timedelta(seconds=122)),
+    )
+    (incident,) = told(pen)
+    shown = str(incident_message(incident).blocks)
+    assert "the bot was not running when it moved" in shown, "nobody has probed it then"
+    assert "no probe" not in shown
     assert (incident.kind, incident.cause) == (Kind.FAILOVER, Cause.CHILD_DIED)
     assert headline(incident) == "VI_1: sv1 is MASTER again"
 

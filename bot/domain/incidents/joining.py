@@ -89,6 +89,7 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
         old_master=told.old_master,
         new_master=told.new_master,
         moved_at=told.moved_at,
+        unwatched=told.unwatched,
         returned_at=told.returned_at,
         old_boot=told.old_boot,
         old_behind_s=told.old_behind_s,

@@ -45,6 +45,7 @@ def moved(work: Work, instance: VrrpInstance, old: str | None, new: str | None) 
             old_master=incident.old_master or old,
             new_master=new,
             moved_at=moved_at,
+            unwatched=incident.unwatched or _unwatched(work, moved_at),
             returned_at=None,
             old_boot=host.boot if host is not None else incident.old_boot,
             old_behind_s=host.behind_s if host is not None else incident.old_behind_s,
@@ -89,6 +90,7 @@ def had_moved(work: Work, instance: VrrpInstance, director: str, said: Said) -> 
         old_master=master,
         new_master=master,
         moved_at=said.said_at,
+        unwatched=over.unwatched or _unwatched(work, said.said_at),
         returned_at=work.at,
         instance=instance.name,
     )
@@ -97,6 +99,11 @@ def had_moved(work: Work, instance: VrrpInstance, director: str, said: Said) -> 
     text = f"MASTER moved from {master} to {director}"
     incident = work.put(incident, text, at=said.said_at, stage=Stage.NEW_MASTER)
     work.put(incident, f"nobody saw it: {director} told it late, and {master} holds the address again")
+
+
+def _unwatched(work: Work, moved_at: datetime) -> bool:
+    since = work.situation.watching_since
+    return since is not None and moved_at < since
 
 
 def _moved_at(work: Work) -> datetime:

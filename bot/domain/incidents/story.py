@@ -100,6 +100,8 @@ class Incident:
     ``changes`` counts how often it began again; ``calm_from`` is when everything last became well and ``calm_until``
     when it may be called over: what flaps is held open for longer each time.
 
+    ``unwatched``: the MASTER moved before the bot was started, so that nobody may have probed the VIP then.
+
     ``felt_since`` is since when a VIP is unreachable in a story that was told as a smaller one, ``worse`` how often
     that lasted for so long that it had to be told, and ``worse_at`` when it last was.
     """
@@ -142,6 +144,7 @@ class Incident:
     acknowledged_at: datetime | None = None
     reminders: int = 0
     reminded_at: datetime | None = None
+    unwatched: bool = False
     felt_since: datetime | None = None
     worse: int = 0
     worse_at: datetime | None = None

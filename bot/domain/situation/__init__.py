@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from bot.domain.copies import replace
 from bot.domain.events import (
     AgentGap,
@@ -53,7 +55,13 @@ __all__ = [
     "holding",
     "names_of",
     "service_of",
+    "watched",
 ]
+
+
+def watched(state: Situation, since: datetime) -> Situation:
+    """*state* of a bot that was started at *since*."""
+    return replace(state, watching_since=since)
 
 
 def fold(state: Situation, recorded: Recorded, cluster: Cluster) -> Situation:

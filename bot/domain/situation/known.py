@@ -114,7 +114,8 @@ class Situation:
     when roll calls in a row found its address on more than one director, ``split`` those where a second one did.
     ``holders``: instance -> who held it at the last look, as far as was known by then. ``readdressed``: instance -> the
     director that gave its address up and took it again at once, and when. ``gaps``: director -> what its agent lost.
-    ``missed``: (director, instance) -> when it was MASTER, as it told too late.
+    ``missed``: (director, instance) -> when it was MASTER, as it told too late. ``watching_since``: when the bot was
+    last started: what was before, nobody may have probed.
 
     ``checks``: (director, service, real server or "" for the quorum) -> the last that keepalived's checks there said;
     ``rumoured`` those of them that said DOWN so late that a look has to show it first, and when they were heard.
@@ -145,6 +146,7 @@ class Situation:
     checks: Mapping[tuple[str, str, str], tuple[Check, ...]] = field(default_factory=dict)
     rumoured: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
     returned: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
+    watching_since: datetime | None = None
     suspected: Mapping[Trouble, datetime] = field(default_factory=dict)
     found: Mapping[Trouble, str] = field(default_factory=dict)
 
