@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 PYTHON = sys.executable
-BIN = os.path.dirname(PYTHON)  # noqa: PTH120 - a symbolic link must not be followed: it is the environment's own
 NOTHING_CHOSEN = 5  # pytest's exit status where its arguments leave no test
 
 
@@ -34,14 +33,9 @@ def pytest(which: str, name: str, extra: Sequence[str]) -> tuple[str, ...]:
 
 def jobs(extra: Sequence[str]) -> tuple[Job, ...]:
     """What there is to do. There is one lab: two that are busy are too much for two cores, and no quicker."""
-    static = (
-        (PYTHON, "-m", "ruff", "check", "."),
-        (PYTHON, "-m", "ruff", "format", "--check", "."),
-        (PYTHON, "-m", "mypy"),
-        (f"{BIN}/lint-imports",),
-    )
+    static = ("make", "--no-print-directory", "static")
     return (
-        Job(name="fast", commands=(*static, pytest("not lab", "fast", extra)), spare=True),
+        Job(name="fast", commands=(static, pytest("not lab", "fast", extra)), spare=True),
         Job(name="lab", commands=(pytest("lab and not scenario", "lab", ("-vv", *extra)),)),
     )
 
@@ -69,8 +63,8 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> bool:
             async for line in process.stdout:
                 say(job.name, line.decode(errors="replace").rstrip())
         except asyncio.CancelledError:
-            process.terminate()  # a test run takes its lab down when it ends
-            await process.wait()
+            # Ctrl-C has reached it as well: it takes its lab down, and a second signal would keep it from that.
+            await process.communicate()
             raise
         status = await process.wait()
         if status and not (status == NOTHING_CHOSEN and "pytest" in command):
