@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.events import Recorded, RollCallTaken, VrrpState
+from bot.domain.events import Actor, IncidentAcknowledged, Recorded, RollCallTaken, Via, VrrpState
 from bot.domain.fleet import Director, Fleet
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
@@ -20,6 +20,7 @@ from bot.views.incident import headline, incident_message
 
 from .reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer, processes
 
+ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
 UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
 
 
@@ -319,6 +320,32 @@ def test_what_clients_feel_of_a_real_server_that_has_just_died_is_part_of_its_st
     pen.probe(150, "http", "web1", UP, "")
     (incident,) = told(pen.lines)
     assert headline(incident) == "web1 is up again"
+
+
+def taken(pen: Pen, seconds: float, incident: int) -> Pen:
+    return pen.at(seconds, IncidentAcknowledged(cluster="site", incident=incident, by=ALICE))
+
+
+def test_who_has_taken_a_matter_has_it_also_when_that_turns_out_to_be_part_of_another() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN, "connection refused").all_well(101)
+    pen.probe(120, "http", "web1", UP, "").probe(140, "http", None, DOWN, "connection refused")
+    story, felt = told(pen.lines)
+    taken(pen, 140.5, felt.id).probe(141, "http", "web1", DOWN, "connection refused").all_well(142)
+    (incident,) = told(pen.lines)
+    assert (incident.id, incident.open) == (story.id, True)
+    assert (incident.acknowledged_by, incident.acknowledged_at) == (ALICE, NOON + timedelta(seconds=140.5))
+
+
+def test_who_has_taken_a_small_matter_has_not_taken_the_greater_one_that_it_is_part_of() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN, "no answer").all_well(100.5)
+    (small,) = told(pen.lines)
+    taken(pen, 101, small.id)
+    assert told(pen.lines)[0].acknowledged_by == ALICE
+    pen.says(102, "sv2", VrrpState.MASTER)
+    pen.roll_call(103, answer("sv1", error="no answer"), answer("sv2", holds=True))
+    (incident,) = [i for i in told(pen.lines) if i.open]
+    assert (incident.kind, incident.acknowledged_by) == (Kind.FAILOVER, None)
+    assert any("alice is on it" in note.text for note in incident.timeline)
 
 
 def test_a_vip_that_fails_long_after_a_real_server_died_is_news() -> None:

@@ -79,8 +79,11 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
     # What was said against a real server is not what is wrong now: that it went along is.
     servers = tuple(sorted(t.subject for t in other.seen if t.matter is Matter.REAL_SERVER))
     evidence = first.evidence if is_minor(other) and not is_minor(first) else union(first.evidence, other.evidence)
+    taken = _taken(first, other)
     merged = replace(
         first,
+        acknowledged_by=taken.acknowledged_by if taken else None,
+        acknowledged_at=taken.acknowledged_at if taken else None,
         troubles=first.troubles | other.troubles,
         seen=first.seen | other.seen,
         explains=first.explains | other.explains,
@@ -110,6 +113,19 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
     work.by_id[other.id] = replace(other, troubles=frozenset(), withdrawn=True, part_of=first.id)
     work.by_id[first.id] = merged
     return merged
+
+
+def _taken(first: Incident, other: Incident) -> Incident | None:
+    """The one of them whose acknowledgement holds for both: the earliest.
+
+    Who took a smaller matter has not taken the greater one that it turns out to be part of, nor one that was opened
+    just now because it is news: somebody has to be asked.
+    """
+    if not first.seen:
+        return None
+    small = is_minor(first) and is_minor(other)
+    taken = [i for i in (first, other) if i.acknowledged_at is not None and (small or not is_minor(i))]
+    return min(taken, key=lambda i: (i.acknowledged_at, i.id), default=None)
 
 
 def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
