@@ -452,6 +452,7 @@ class Bot:
             await self._socket_mode.close()
         await self._server.close()
         await self._schedule.close()
+        await self._probing.close()
         await self._care.close()
         await self._errands.close()
         await self._prober.close()

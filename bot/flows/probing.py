@@ -73,17 +73,23 @@ class Watch:
     def _of_health(self, result: ProbeResult) -> tuple[Entry, ...]:
         seen = observe(self.health, result, rise=self.probe.rise, fall=self.probe.fall)
         self.health = seen.state
-        entries = []
         self.gathered, outages = gather(self.gathered, result, seen.outage, fall=self.probe.fall)
-        for outage in outages:
-            key = f"outage:{self.key}:{outage.first_bad_at.isoformat()}"
-            entries.append(Entry(event=self._measured(outage), source_key=key, at_source=outage.first_good_at))
+        entries = [self._outage_entry(outage) for outage in outages]
         if seen.change is not None:
             # By the probe that proved it: recording may be tried twice, but happens once.
             key = f"health:{self.key}:{result.started_at.isoformat()}"
             known_at = result.started_at + timedelta(seconds=result.latency_s)
             entries.append(Entry(event=self._changed(seen.change), source_key=key, at_source=known_at))
         return tuple(entries)
+
+    def rest(self) -> tuple[Entry, ...]:
+        """The short outages that were gathered and are not told yet; they are no longer held after that."""
+        outage, self.gathered = self.gathered.outage, Gathered(ended_at=self.gathered.ended_at)
+        return (self._outage_entry(outage),) if outage is not None else ()
+
+    def _outage_entry(self, outage: Outage) -> Entry:
+        key = f"outage:{self.key}:{outage.first_bad_at.isoformat()}"
+        return Entry(event=self._measured(outage), source_key=key, at_source=outage.first_good_at)
 
     def _changed(self, change: HealthChange) -> HealthChanged:
         return HealthChanged(
@@ -189,6 +195,12 @@ class Probing:
         finally:
             if not written:
                 self._keep(batch)
+
+    async def close(self) -> None:
+        """Write all that is held, short outages that waited for a calm too. Nothing is to be asked any more by then."""
+        for watch in self._watches.values():
+            self._news += watch.rest()
+        await self.flush()
 
     def _keep(self, batch: tuple[ProbeResult, ...]) -> None:
         """Put *batch* back before what came since, as much of its newer end as there is room for."""

@@ -170,6 +170,16 @@ async def test_a_probe_that_fails_every_second_time_does_not_fill_the_journal() 
     assert [(o.failed, o.good) for o in outages] == [(1, 0), (39, 38)]
 
 
+async def test_what_was_gathered_is_recorded_when_the_bot_stops_and_only_once() -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD, *[BAD, GOOD] * 40)
+    await trial.probing.close()
+    await trial.probing.close()
+    outages = [event for event in trial.pages.events if isinstance(event, OutageMeasured)]
+    assert [(o.failed, o.good) for o in outages] == [(1, 0), (39, 38)]
+    assert len(trial.pages.samples) == 82
+
+
 async def test_targets_are_counted_apart() -> None:
     trial = Trial()
     await trial.see(GOOD, GOOD, BAD, BAD)
