@@ -1,4 +1,4 @@
-"""``make test``: all but the scenarios, side by side: what needs no lab takes the time that directors leave over.
+"""``make test``: everything, side by side: what needs no lab takes the time that directors leave over.
 
 Arguments are passed on to every pytest: ``make test PYTEST="-k failover"``.
 """
@@ -36,7 +36,7 @@ def jobs(extra: Sequence[str]) -> tuple[Job, ...]:
     static = ("make", "--no-print-directory", "static")
     return (
         Job(name="fast", commands=(static, pytest("not lab", "fast", extra)), spare=True),
-        Job(name="lab", commands=(pytest("lab and not scenario", "lab", ("-vv", *extra)),)),
+        Job(name="lab", commands=(pytest("lab", "lab", ("-vv", *extra)),)),
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.incidents import Incident
+from bot.domain.events import OutageMeasured
+from bot.domain.incidents import Incident, Kind
 from bot.flows.chronicle import World, fold
 from bot.local.lab.lab import Lab
 from bot.settings import load_fleet
@@ -111,6 +112,26 @@ def check_outage(work: Work, scenario: Scenario, requests: list[dict[str, Any]])
             assert most >= story.least, shown
 
 
+async def outages_measured(work: Work) -> list[tuple[float, float]]:
+    """The least and the most that each outage of the VIP lasted, in seconds, as *work*'s own probes bound it."""
+    outages = [e for e in await work.events("OutageMeasured") if isinstance(e, OutageMeasured)]
+    return [
+        ((o.last_bad_at - o.first_bad_at).total_seconds(), (o.first_good_at - o.last_good_at).total_seconds())
+        for o in outages
+        if o.real_server is None and o.last_good_at is not None
+    ]
+
+
+async def check_failover(work: Work, scenario: Scenario) -> None:
+    """Where a failover's message tells an outage, the journal's probes have measured that."""
+    for story in scenario.stories or ():
+        if story.kind is Kind.FAILOVER:
+            shown = next(w for m in work.slack.messages(CHANNEL) if story.reads((w := words_of(m)).partition("\n")[0]))
+            if "VIP unreachable for" in shown:
+                (least, most), measured = outage_told(shown), await outages_measured(work)
+                assert any(least <= at_most and most >= at_least for at_least, at_most in measured), (shown, measured)
+
+
 @pytest.mark.parametrize("scenario", [s for s in EVERY if s.stories is not None], ids=lambda scenario: scenario.name)
 async def test_it_is_told_as_exactly_its_stories(site: Lab, tmp_path: Path, scenario: Scenario) -> None:
     async with staged(site, tmp_path, both=scenario.both, roll_call=scenario.roll_call) as stage:
@@ -122,3 +143,4 @@ async def test_it_is_told_as_exactly_its_stories(site: Lab, tmp_path: Path, scen
             await play(scenario, stage)
             await asyncio.gather(*(until_told(work, scenario, details=work is stage.calm) for work in stage.bots))
         check_outage(stage.calm, scenario, requests)
+        await check_failover(stage.calm, scenario)
