@@ -16,6 +16,7 @@ WHY = {
     Cause.PAUSED: "unplanned: {old} stood still; it did not reboot, and its clock fell behind",
     Cause.CUT_OFF: "unplanned: {old} was cut off; it did not reboot",
     Cause.REBOOTED: "planned: {old} was rebooted",
+    Cause.ANEW: "why is not known: {old} booted anew",
     Cause.STOPPED: "planned: keepalived was stopped on {old}",
     Cause.RESTARTED: "planned: keepalived was restarted on {old}",
     Cause.FAILED: "unplanned: keepalived failed on {old}",
@@ -24,6 +25,11 @@ WHY = {
     Cause.FAULT: "unplanned: {old} reported FAULT",
     Cause.PREEMPTED: "expected: {new} has the higher priority",
     Cause.MAINTENANCE: "planned: maintenance was announced",
+}
+AWAY = {
+    Cause.PAUSED: "it stood still: it did not reboot, and its clock fell behind",
+    Cause.CUT_OFF: "it was cut off, or too busy to answer: it did not reboot",
+    Cause.ANEW: "it booted anew",
 }
 DID_NOT_ANSWER = "why is not known: {old} did not answer at the time"
 
@@ -198,6 +204,8 @@ def facts(incident: Incident) -> list[str]:
         found += _failover_facts(incident)
     elif incident.outages and incident.kind is not Kind.VIP_UNREACHABLE:
         found.append(f"VIP unreachable for {_outages(incident.outages)}")
+    if incident.kind in (Kind.DIRECTOR_LOST, Kind.DIRECTOR_PAUSED) and incident.cause in AWAY:
+        found.append(AWAY[incident.cause])
     found += [f"{'' if incident.open else 'was: '}{reason}" for reason in incident.why]
     found += _evidence(incident)
     if incident.kind is Kind.SERVICE_DOWN:

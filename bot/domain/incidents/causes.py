@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from bot.domain.events import ProcessRole, VrrpState
+from bot.domain.events import ProcessRole, RollCallAnswer, VrrpState
 from bot.domain.findings import broken_path
 from bot.domain.fleet import Cluster, Forwarding, VirtualService, VrrpInstance
 from bot.domain.incidents.story import Cause, Incident
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import Answer, Said, Situation
+from bot.domain.situation import Answer, Host, Said, Situation
 
 BEHIND = 3.0
 """Seconds that a clock has to have fallen behind to show that its host stood still: a slow answer explains less."""
@@ -117,6 +117,13 @@ def _came_back(incident: Incident, instance: VrrpInstance, situation: Situation,
     return Cause.PAUSED if behind > BEHIND else Cause.CUT_OFF
 
 
+def why_away(before: Host, now: RollCallAnswer) -> Cause:
+    """Why a director that was no MASTER did not answer: by its boot and its clock from before and from *now*."""
+    if now.boot != before.boot:
+        return Cause.ANEW
+    return Cause.PAUSED if (now.clock_behind_s or 0.0) - (before.behind_s or 0.0) > BEHIND else Cause.CUT_OFF
+
+
 def _by_its_answer(incident: Incident, instance: VrrpInstance, situation: Situation, known: Answer) -> Cause:
     """The cause by what the old MASTER answers."""
     old, new = str(incident.old_master), str(incident.new_master)
@@ -181,7 +188,7 @@ def _why_service(service: VirtualService, master: str, situation: Situation) -> 
     if not weights:
         instead = f"; its sorry server {sorry[0]} answers instead" if sorry else ""
         yield f"keepalived on {master} has no real server left in {service.name}{instead}"
-    elif not any(weights.values()):
+    elif situation.weightless(master, service.name):
         yield f"every real server of {service.name} has weight 0 on {master}"
     elif all(situation.healthy(service.name, m.real_server) is False for m in service.members):
         yield f"no real server of {service.name} answers the probes"

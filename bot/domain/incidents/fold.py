@@ -39,7 +39,16 @@ FIRST_CALM = timedelta(seconds=30)  # how long what flaps has to be calm before 
 LONGEST_CALM = timedelta(minutes=10)
 
 # What may pass before anybody was told it: then it was a mistake, or nothing that anybody has to know.
-FORGIVEN = frozenset({Kind.AGENT_SILENT, Kind.EVENTS_MISSED, Kind.NO_WAY_IN, Kind.DIRECTOR_LOST, Kind.TABLES_DIFFER})
+FORGIVEN = frozenset(
+    {
+        Kind.AGENT_SILENT,
+        Kind.EVENTS_MISSED,
+        Kind.NO_WAY_IN,
+        Kind.DIRECTOR_LOST,
+        Kind.DIRECTOR_PAUSED,
+        Kind.TABLES_DIFFER,
+    }
+)
 
 
 def fold(

@@ -114,10 +114,11 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
     """Whether *trouble* has a cause in common with *incident*, by its links and by when that was."""
     if trouble in incident.troubles:
         return True
+    lost = trouble.matter is Matter.DIRECTOR and any(t.matter is Matter.DIRECTOR for t in incident.troubles)
+    if lost and _nobody_answers(work):
+        return True  # whatever it is, it is what they have in common
     if not is_old(work, incident):
         return trouble in incident.seen or own.meet(incident.explains, incident.needs)
-    if trouble.matter is Matter.DIRECTOR and _nobody_answers(work):
-        return any(t.matter is Matter.DIRECTOR for t in incident.troubles)
     # The move is over, with all that it did. What is still of it is what became of the director that lost the role:
     # and what that does not hold any more it can neither lose nor give away.
     if trouble.matter in OF_INSTANCES:
@@ -140,7 +141,8 @@ def is_old(work: Work, incident: Incident) -> bool:
 
 def _is_last(work: Work, incident: Incident) -> bool:
     """Whether no director is left, long after *incident* was told of one."""
-    return is_old(work, incident) and _nobody_answers(work)
+    long_ago = is_old(work, incident) or work.at - incident.opened_at > AGAIN_WITHIN
+    return long_ago and _nobody_answers(work)
 
 
 def _nobody_answers(work: Work) -> bool:

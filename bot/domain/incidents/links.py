@@ -87,6 +87,8 @@ def _of_instance(trouble: Trouble, situation: Situation, cluster: Cluster) -> tu
     services = [s for s in cluster.services if s.vrrp_instance == instance.name]
     servers = {m.real_server for s in services for m in s.members}
     of_master = ("host", "unit", "nat", "table", "checker") if master else ()
+    if master and any(situation.weightless(master, s.name) for s in services):
+        of_master = (*of_master, "weight")
     return (
         {f"vip:{instance.name}"},
         {

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.domain.copies import replace
 from bot.domain.events import RollCallTaken
 from bot.domain.fleet import VrrpInstance
-from bot.domain.incidents.causes import cause_of, fresh, why_unreachable
-from bot.domain.incidents.kinds import CLEAR_AT_ONCE, primary
-from bot.domain.incidents.story import Cause, Incident, Stage
+from bot.domain.incidents.causes import cause_of, fresh, why_away, why_unreachable
+from bot.domain.incidents.kinds import CLEAR_AT_ONCE, named, primary
+from bot.domain.incidents.story import Cause, Incident, Kind, Stage
 from bot.domain.incidents.work import Work
 from bot.domain.situation import LATE
 from bot.domain.troubles import Matter, Trouble
+
+LOOKED_AT = timedelta(minutes=1)  # how long after a director is back a closer look at it may come
 
 
 def settle(work: Work, event: RollCallTaken) -> None:
@@ -24,6 +26,8 @@ def settle(work: Work, event: RollCallTaken) -> None:
             work.put(replace(incident, settled=True))
     for incident in [i for i in work.by_id.values() if i.cause is Cause.AWAITED and i.resolved_at is not None]:
         _answered_at_last(work, incident, event)
+    for incident in [i for i in work.by_id.values() if i.kind is Kind.DIRECTOR_LOST and i.cause is Cause.UNKNOWN]:
+        _back_again(work, incident, event)
 
 
 def _answered_at_last(work: Work, incident: Incident, event: RollCallTaken) -> None:
@@ -35,6 +39,18 @@ def _answered_at_last(work: Work, incident: Incident, event: RollCallTaken) -> N
     cause = cause_of(incident, instance, work.situation, work.mutes)
     if cause not in (Cause.AWAITED, Cause.UNKNOWN):
         work.put(replace(incident, cause=cause), f"{incident.old_master}: {cause.value}")
+
+
+def _back_again(work: Work, incident: Incident, event: RollCallTaken) -> None:
+    """A closer look at a director that is back tells why it was away, where it was no MASTER that somebody replaced."""
+    ended = incident.resolved_at
+    if incident.withdrawn or incident.old_master is not None or (ended is not None and work.at - ended > LOOKED_AT):
+        return
+    now, before = event.answer(incident.subject), work.situation.host_at(incident.subject, incident.opened_at)
+    if now is None or now.boot is None or before is None or event.asked_at < incident.opened_at:
+        return
+    cause = why_away(before, now)
+    work.put(named(replace(incident, cause=cause), work.cluster), f"{incident.subject}: {cause.value}")
 
 
 def _examine(work: Work, incident: Incident, instance: VrrpInstance, event: RollCallTaken) -> Incident:

@@ -50,6 +50,7 @@ class Cause(StrEnum):
     PAUSED = "director was paused"
     CUT_OFF = "director was cut off"
     REBOOTED = "director rebooted"
+    ANEW = "director booted anew"
     STOPPED = "keepalived was stopped"
     RESTARTED = "keepalived was restarted"
     FAILED = "keepalived failed"

@@ -155,10 +155,22 @@ class Situation:
         vips = {str(v.ip) for v in instance.virtual_addresses}
         return next((h for h in reversed(self.hosts.get(director, ())) if h.at < at and vips & set(h.holds)), None)
 
+    def host_at(self, director: str, at: datetime) -> Host | None:
+        """What was last seen of the host of *director* before *at*; None where nothing was."""
+        return next((h for h in reversed(self.hosts.get(director, ())) if h.at < at), None)
+
     def unreachable(self, director: str) -> bool:
         """Whether *director* was asked and did not answer, and nothing else says that it lives."""
         found = self.answers.get(director)
         return found is not None and not found.answer.answered and not self.shut_out(director)
+
+    def weightless(self, director: str, service: str) -> bool:
+        """Whether *director*'s table has real servers in *service*, and each at weight 0: nobody new reaches any."""
+        answer = self.answered(director)
+        if answer is None or answer.weights is None:
+            return False
+        weights = [weight for name, _, weight in answer.weights if name == service]
+        return bool(weights) and not any(weights)
 
     def shut_out(self, director: str) -> bool:
         """Whether *director* lives and does not let the bot in: it refused, or it was heard since it was first asked.
