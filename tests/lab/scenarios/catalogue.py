@@ -176,7 +176,7 @@ LINK_DOWN = Scenario(
         at(5, bot_dies()),
         at(10, bot_lives()),
         between(0, 30, shows(failed_over(DIED))),
-        at(20, plug_in("sv1")),
+        at(15, plug_in("sv1")),
     ),
     stories=(returned(moved(CUT_OFF), outage=True),),
 )
@@ -184,9 +184,9 @@ LINK_DOWN = Scenario(
 FAULT = "unplanned: sv1 reported FAULT"
 INTERFACE_DOWN = Scenario(
     name="interface_down",
-    title="the MASTER's own bridge goes down for 15 s: keepalived sees that, and says FAULT",
+    title="the MASTER's own bridge goes down for 12 s: keepalived sees that, and says FAULT",
     timeline=(
-        at(0, interface_down("sv1", 15)),
+        at(0, interface_down("sv1", 12)),
         at(5, bot_dies()),
         at(10, bot_lives()),
     ),
@@ -315,7 +315,7 @@ WEB1_DOWN = Scenario(
         at(6, bot_dies()),
         at(11, bot_lives()),
         between(0, 30, shows("web1 is down")),
-        at(18, start_web("web1")),
+        at(14, start_web("web1")),
     ),
     stories=(
         Story(
@@ -339,7 +339,7 @@ ALL_DOWN = Scenario(
         at(6, bot_dies()),
         at(11, bot_lives()),
         between(0, 40, shows("dns-tcp, dns-udp and http have no healthy real server")),
-        at(18, together(start_everything("web1"), start_everything("web2"))),
+        at(14, together(start_everything("web1"), start_everything("web2"))),
     ),
     stories=(
         Story(
@@ -474,7 +474,7 @@ BOTH_LOST = Scenario(
         at(6, bot_dies()),
         at(11, bot_lives()),
         between(0, 40, shows("site: no director answers")),
-        at(20, together(boot_guest("sv1"), boot_guest("sv2"))),
+        at(16, together(boot_guest("sv1"), boot_guest("sv2"))),
     ),
     stories=(
         Story(
