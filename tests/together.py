@@ -64,7 +64,9 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> bool:
                 say(job.name, line.decode(errors="replace").rstrip())
         except asyncio.CancelledError:
             # Ctrl-C has reached it as well: it takes its lab down, and a second signal would keep it from that.
-            await process.communicate()
+            rest, _ = await process.communicate()
+            for left in rest.decode(errors="replace").splitlines():
+                say(job.name, left)
             raise
         status = await process.wait()
         if status and not (status == NOTHING_CHOSEN and "pytest" in command):

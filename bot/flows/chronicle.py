@@ -27,7 +27,7 @@ from bot.domain.events import (
     VrrpStateChanged,
 )
 from bot.domain.fleet import Cluster, Fleet
-from bot.domain.incidents import Incidents
+from bot.domain.incidents import Incident, Incidents
 from bot.domain.mutes import Mutes
 from bot.domain.operations import Operations
 from bot.domain.selftest import SelfTests
@@ -212,8 +212,7 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     if len(world.posted) + len(world.sent) > world.most:
         _let_go(world, recorded.recorded_at - EDITED)
     if isinstance(event, BotStarted):
-        since = {n: situation.watched(state, recorded.recorded_at) for n, state in world.situations.items()}
-        world.situations.update(since)
+        _started(world, recorded.recorded_at, fleet)
     name = getattr(event, "cluster", None)
     if name not in world.situations or not _known(event, fleet.cluster(name)):
         return
@@ -223,6 +222,16 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     world.situations[name] = after
     context = incidents.Context(mutes=world.mutes)
     world.incidents[name] = incidents.fold(world.incidents[name], before, after, recorded, cluster, context)
+
+
+def _started(world: World, at: datetime, fleet: Fleet) -> None:
+    world.situations.update({n: situation.watched(state, at) for n, state in world.situations.items()})
+
+    def told(incident: Incident) -> bool:
+        return f"incident:{incident.cluster}:{incident.id}" in world.posted
+
+    for name, state in world.incidents.items():
+        world.incidents[name] = incidents.heard_again(state, at, fleet.cluster(name), told)
 
 
 def _posted(world: World, event: MessagePosted, at: datetime) -> None:

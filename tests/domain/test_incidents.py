@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.events import Actor, IncidentAcknowledged, Recorded, RollCallTaken, Via, VrrpState
+from bot.domain.events import (
+    Actor,
+    BotStarted,
+    IncidentAcknowledged,
+    MessagePosted,
+    Recorded,
+    RollCallTaken,
+    Via,
+    VrrpState,
+)
 from bot.domain.fleet import Director, Fleet
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
@@ -552,3 +561,28 @@ def test_an_address_that_nobody_holds_long_after_a_failover_is_news() -> None:
     for second in (2000, 2002):
         pen.roll_call(second, answer("sv1", **stopped), answer("sv2"))
     assert [i.kind for i in told(pen.lines)] == [Kind.FAILOVER, Kind.NO_MASTER]
+
+
+def due(pen: Pen, seconds: float) -> bool:
+    (incident,) = told(pen.lines)
+    return incident.due(NOON + timedelta(seconds=seconds))
+
+
+def test_what_waited_for_word_when_the_bot_died_waits_for_it_anew() -> None:
+    started = BotStarted(version="1", runner="bot")
+    pen = Pen().all_well(0).probe(100, "http", None, DOWN, "connection refused")
+    assert not due(pen, 101)
+    pen.at(160, started)
+    assert not due(pen, 161)
+    assert due(pen, 170)
+    pen.check(160.3, "sv1", "web1", up=False)
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.due(NOON + timedelta(seconds=161))) == (Kind.VIP_UNREACHABLE, False)
+
+
+def test_what_was_told_before_the_bot_died_is_told_still() -> None:
+    pen = Pen().all_well(0).probe(100, "http", None, DOWN, "connection refused")
+    (incident,) = told(pen.lines)
+    message = MessagePosted(key=f"incident:site:{incident.id}", channel="C0SITE", ts="1.1", digest="x")
+    pen.at(110, message).at(160, BotStarted(version="1", runner="bot"))
+    assert due(pen, 160)

@@ -1,6 +1,6 @@
 """Incidents: many signals, one story each. A fold of the journal over what is known of a cluster."""
 
-from bot.domain.incidents.fold import fold
+from bot.domain.incidents.fold import fold, heard_again
 from bot.domain.incidents.present import services_of, troubles_of
 from bot.domain.incidents.story import (
     PLANNED,
@@ -26,6 +26,7 @@ __all__ = [
     "Stage",
     "Trouble",
     "fold",
+    "heard_again",
     "services_of",
     "troubles_of",
 ]

@@ -17,7 +17,8 @@ Invariants (tests/domain/test_disturbed.py tries them over orders, duplicates an
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from bot.domain.copies import replace
 from bot.domain.events import Recorded, RollCallTaken
@@ -25,12 +26,12 @@ from bot.domain.fleet import Cluster
 from bot.domain.incidents.gathering import PLACES, gathered, with_past
 from bot.domain.incidents.hearing import hear
 from bot.domain.incidents.joining import detailed, joined
-from bot.domain.incidents.kinds import is_minor
+from bot.domain.incidents.kinds import hold_of, is_minor, primary
 from bot.domain.incidents.notes import well_again, words_for
 from bot.domain.incidents.present import troubles_of
 from bot.domain.incidents.roles import away, had_moved, moved
 from bot.domain.incidents.settling import settle
-from bot.domain.incidents.story import Incidents, Kind
+from bot.domain.incidents.story import Incident, Incidents, Kind
 from bot.domain.incidents.work import Context, Work
 from bot.domain.situation import Situation
 from bot.domain.troubles import Matter, Trouble
@@ -74,6 +75,18 @@ def fold(
     _close(work, troubles)
     _feel(work)
     return work.result()
+
+
+def heard_again(state: Incidents, at: datetime, cluster: Cluster, told: Callable[[Incident], bool]) -> Incidents:
+    """*state* when the bot is back at *at*: what it has not *told* waits anew for word, of which none came."""
+    return replace(state, all=tuple(i if told(i) else _waiting(i, at, cluster) for i in state.all))
+
+
+def _waiting(incident: Incident, at: datetime, cluster: Cluster) -> Incident:
+    first = primary(incident)
+    if not incident.open or incident.settled or first is None:
+        return incident
+    return replace(incident, hold_until=max(incident.hold_until, at + hold_of(first, cluster)))
 
 
 def _attach(work: Work, trouble: Trouble) -> None:
