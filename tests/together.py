@@ -1,4 +1,6 @@
-"""``make test``: everything, side by side: what needs no lab takes the time that directors leave over.
+"""``make test``: all tests side by side: what needs no lab takes the time that directors leave over.
+
+``make test-all`` (``--scenarios``) plays the scenarios as well.
 
 Arguments are passed on to every pytest: ``make test PYTEST="-k failover"``.
 """
@@ -31,12 +33,15 @@ def pytest(which: str, name: str, extra: Sequence[str]) -> tuple[str, ...]:
     return (*root, PYTHON, "-m", "pytest", "-m", which, "-o", f"cache_dir=.pytest_cache/{name}", *extra)
 
 
-def jobs(extra: Sequence[str]) -> tuple[Job, ...]:
+SCENARIOS = "--scenarios"
+
+
+def jobs(extra: Sequence[str], *, scenarios: bool) -> tuple[Job, ...]:
     """What there is to do. There is one lab: two that are busy are too much for two cores, and no quicker."""
     static = ("make", "--no-print-directory", "static")
     return (
         Job(name="fast", commands=(static, pytest("not lab", "fast", extra)), spare=True),
-        Job(name="lab", commands=(pytest("lab", "lab", ("-vv", *extra)),)),
+        Job(name="lab", commands=(pytest("lab" if scenarios else "lab and not scenario", "lab", ("-vv", *extra)),)),
     )
 
 
@@ -78,7 +83,7 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> bool:
 async def main(extra: Sequence[str]) -> int:
     """Run all jobs and say of each line whose it is; 1 if one failed."""
     began = time.monotonic()
-    chosen = jobs(extra)
+    chosen = jobs([word for word in extra if word != SCENARIOS], scenarios=SCENARIOS in extra)
     width = max(len(job.name) for job in chosen)
 
     def say(name: str, line: str) -> None:

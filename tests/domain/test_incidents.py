@@ -586,3 +586,12 @@ def test_what_was_told_before_the_bot_died_is_told_still() -> None:
     message = MessagePosted(key=f"incident:site:{incident.id}", channel="C0SITE", ts="1.1", digest="x")
     pen.at(110, message).at(160, BotStarted(version="1", runner="bot"))
     assert due(pen, 160)
+
+
+def test_a_real_server_waits_for_word_of_the_master_whose_checker_may_explain_it() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web2", DOWN, "connection refused")
+    pen.roll_call(101, answer("sv2"))
+    assert not due(pen, 101), "sv1 is MASTER, and has not answered yet"
+    pen.roll_call(101.3, answer("sv1", holds=True, processes=processes(stopped="CHECKERS")))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.subject) == (Kind.CHECKER_STOPPED, "sv1")

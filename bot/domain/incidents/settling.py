@@ -88,7 +88,7 @@ def _is_settled(work: Work, incident: Incident, event: RollCallTaken) -> bool:
             heard = old is not None and incident.moved_at is not None and fresh(old, incident.moved_at)
             return bool(incident.holders) and (heard or incident.cause is Cause.MAINTENANCE)
         case Matter.REAL_SERVER | Matter.SERVICE:
-            return all(_heard_since(work, host, incident.opened_at) for host in _hosts(work, incident))
+            return all(_heard_since(work, d, incident.opened_at) for d in _explainers(work, incident))
         case Matter.VIP:
             return bool(incident.why)
         case Matter.AGENT:
@@ -108,13 +108,18 @@ def _heard_since(work: Work, director: str, at: datetime) -> bool:
     return known is not None and known.answer.answered and known.asked_at >= at
 
 
-def _hosts(work: Work, incident: Incident) -> set[str]:
-    """The directors that the real servers of *incident* live inside of."""
+def _explainers(work: Work, incident: Incident) -> set[str]:
+    """Who may explain the real servers of *incident*: the directors they live inside of, and who checks them as MASTER.
+
+    A MASTER whose health checker is frozen leaves a dead one in its table: that is the story then.
+    """
     servers = {t.subject for t in incident.seen if t.matter is Matter.REAL_SERVER}
     for trouble in incident.seen:
         if trouble.matter is Matter.SERVICE:
             servers |= {m.real_server for m in work.cluster.service(trouble.subject).members}
-    return {host for s in servers if (host := work.cluster.real_server(s).host) is not None}
+    hosts = {host for s in servers if (host := work.cluster.real_server(s).host) is not None}
+    instances = {service.vrrp_instance for s in servers for service in work.cluster.services_of(s)}
+    return hosts | {master for i in instances if (master := work.situation.masters.get(i or "")) is not None}
 
 
 def _asked_since(event: RollCallTaken, incident: Incident) -> bool:
