@@ -228,10 +228,15 @@ def _started(world: World, at: datetime, fleet: Fleet) -> None:
     world.situations.update({n: situation.watched(state, at) for n, state in world.situations.items()})
 
     def told(incident: Incident) -> bool:
-        return f"incident:{incident.cluster}:{incident.id}" in world.posted
+        return key_of(incident) in world.posted
 
     for name, state in world.incidents.items():
         world.incidents[name] = incidents.heard_again(state, at, fleet.cluster(name), told)
+
+
+def key_of(incident: Incident) -> str:
+    """What the announcements about *incident* begin with, and the key of the first."""
+    return f"incident:{incident.cluster}:{incident.id}"
 
 
 def _posted(world: World, event: MessagePosted, at: datetime) -> None:
@@ -247,7 +252,7 @@ def _let_go(world: World, before: datetime) -> None:
     The announcer posts what it does not know to have posted. So what is forgotten must be what no projection will ever
     draw up again: an incident, an operation or a self-test that has left memory, anything else that is old.
     """
-    alive = {f"incident:{i.cluster}:{i.id}" for incidents in world.incidents.values() for i in incidents.all}
+    alive = {key_of(i) for incidents in world.incidents.values() for i in incidents.all}
     alive |= {f"operation:{operation}" for operation in world.operations.by_id}
     alive |= {f"selftest:{test}" for test in world.selftests.by_id}
     world.posted = {key: said for key, said in world.posted.items() if said.since >= before or _is_of(key, alive)}

@@ -12,9 +12,9 @@ import structlog
 
 from bot.domain.events import FallbackSent
 from bot.domain.incidents import Incident
-from bot.flows.chronicle import Chronicle
+from bot.flows.chronicle import Chronicle, key_of
 from bot.flows.ports import Clock, Entry, JournalUnavailable, NotDelivered, Way, Word
-from bot.flows.projecting import in_words, key_of, to_be_told
+from bot.flows.projecting import in_words, to_be_told
 from bot.views.notices import Plain, bare_title, plain_notice
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from bot.domain.fleet import Cluster, Found, NotFound
 from bot.domain.incidents import Incident
 from bot.domain.mutes import Mute
 from bot.domain.policy import Denied, Roles, decide
-from bot.flows.chronicle import Chronicle
+from bot.flows.chronicle import Chronicle, key_of
 from bot.flows.operating import Answer, Request
 from bot.flows.ports import Clock, Entry, MessageRef
 from bot.views.incident import headline
@@ -112,7 +112,7 @@ class Hands:
 
     def place(self, incident: Incident) -> MessageRef | None:
         """Where the message about *incident* stands; None where there is none (yet)."""
-        posted = self._chronicle.world.posted.get(f"incident:{incident.cluster}:{incident.id}")
+        posted = self._chronicle.world.posted.get(key_of(incident))
         return posted.ref if posted else None
 
     # --- acknowledging --------------------------------------------------------------------------------------------

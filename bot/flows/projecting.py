@@ -15,7 +15,7 @@ from bot.domain.mutes import Mute, Mutes
 from bot.domain.operations import Operation, Phase
 from bot.domain.selftest import SelfTest
 from bot.flows.announcing import Announcement, Projection
-from bot.flows.chronicle import Posted, World
+from bot.flows.chronicle import Posted, World, key_of
 from bot.views.incident import headline, incident_message, resolution_message
 from bot.views.message import SlackMessage
 from bot.views.notices import (
@@ -174,11 +174,6 @@ def _to_be_shown(operation: Operation) -> bool:
 
 def _stale(ended_at: datetime | None, now: datetime) -> bool:
     return ended_at is not None and now - ended_at > STALE
-
-
-def key_of(incident: Incident) -> str:
-    """What the announcements about *incident* begin with, and the key of the first."""
-    return f"incident:{incident.cluster}:{incident.id}"
 
 
 def to_be_told(incident: Incident, world: World, now: datetime) -> bool:
