@@ -331,6 +331,29 @@ def test_what_clients_feel_of_a_real_server_that_has_just_died_is_part_of_its_st
     assert headline(incident) == "web1 is up again"
 
 
+def felt_before_it_was_found() -> Pen:
+    """Every second connection goes to web1, which is dead: three of the VIP's in a row fail, and then one does not."""
+    pen = Pen().all_well(0).probe(100, "http", None, DOWN, "connection refused").outage(99.5, 100.5)
+    return pen.probe(100.5, "http", None, UP, "")
+
+
+def test_what_clients_feel_before_a_dead_real_server_is_found_is_part_of_its_story_too() -> None:
+    pen = felt_before_it_was_found()
+    assert not due(pen, 102)
+    pen.check(102.5, "sv2", "web1", up=False).probe(103, "http", "web1", DOWN, "connection refused").all_well(104)
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.subject, incident.open) == (Kind.REAL_SERVER_DOWN, "web1", True)
+    assert "VIP unreachable for" in str(incident_message(incident).blocks)
+
+
+def test_a_short_failure_of_the_vip_that_nothing_explains_is_told_a_little_later() -> None:
+    pen = felt_before_it_was_found()
+    assert not due(pen, 115.4)
+    assert due(pen, 115.6)
+    pen.probe(120, "http", "web1", DOWN, "connection refused").all_well(121)
+    assert [i.kind for i in told(pen.lines)] == [Kind.VIP_UNREACHABLE, Kind.REAL_SERVER_DOWN]
+
+
 def taken(pen: Pen, seconds: float, incident: int) -> Pen:
     return pen.at(seconds, IncidentAcknowledged(cluster="site", incident=incident, by=ALICE))
 

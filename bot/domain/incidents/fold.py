@@ -26,7 +26,7 @@ from bot.domain.fleet import Cluster
 from bot.domain.incidents.gathering import PLACES, gathered, with_past
 from bot.domain.incidents.hearing import hear
 from bot.domain.incidents.joining import detailed, joined
-from bot.domain.incidents.kinds import hold_of, is_minor, primary
+from bot.domain.incidents.kinds import TAKEN_OUT, hold_of, is_felt_only, is_minor, primary
 from bot.domain.incidents.notes import well_again, words_for
 from bot.domain.incidents.present import troubles_of
 from bot.domain.incidents.roles import away, had_moved, moved
@@ -118,7 +118,14 @@ def _close(work: Work, troubles: frozenset[Trouble]) -> None:
             calm = min(FIRST_CALM * 2 ** (incident.changes - 3), LONGEST_CALM)
             work.put(replace(incident, troubles=left, settled=True, calm_from=work.at, calm_until=work.at + calm))
         elif incident.calm_from is None:
-            work.put(replace(incident, troubles=left, resolved_at=work.at, settled=True))
+            work.put(_over(replace(incident, troubles=left, resolved_at=work.at), work.at))
+
+
+def _over(incident: Incident, at: datetime) -> Incident:
+    """*incident*, which has just ended: it may be told, unless what it was an effect of may still be heard of."""
+    if is_felt_only(incident) and not incident.due(at):
+        return replace(incident, hold_until=at + TAKEN_OUT)
+    return replace(incident, settled=True)
 
 
 def _feel(work: Work) -> None:

@@ -74,12 +74,23 @@ def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:
     own = links(trouble, work.situation, work.cluster)
     for other in [i for i in work.by_id.values() if i.resolved_at is not None and not i.withdrawn]:
         assert other.resolved_at is not None
-        lasted = other.began_at - ASIDE <= until and since <= other.resolved_at + ASIDE
+        felt = _felt_at_first(work, trouble, other)
+        aside = TAKEN_OUT if felt else ASIDE
+        lasted = other.began_at - aside <= until and since <= other.resolved_at + aside
         first = primary(other)
         effect = first is not None and PLACES[trouble.matter] < PLACES[first.matter]
-        if effect and lasted and other.id != incident.id and own.explains & other.needs:
+        if (effect or felt) and lasted and other.id != incident.id and own.explains & other.needs:
             incident = merged(work, incident, other)
     return incident
+
+
+def _felt_at_first(work: Work, trouble: Trouble, other: Incident) -> bool:
+    """Whether *trouble* is a dead real server, and *other*, which waits for such, what its first clients felt of it.
+
+    Where a scheduler sends every second connection to a dead one, the VIP fails, and is well again, before the probes
+    of the real server have failed often enough.
+    """
+    return trouble.matter is Matter.REAL_SERVER and is_felt_only(other) and not other.due(work.at)
 
 
 def _not_over(work: Work, trouble: Trouble, own: Links) -> Incident | None:
