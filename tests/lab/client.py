@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -15,7 +16,7 @@ from bot.local.lab import network
 from bot.local.lab.lab import Lab
 from bot.lvs import iptables
 from bot.lvs.iproute import parse_addresses
-from bot.lvs.ipvsadm import parse_table
+from bot.lvs.ipvsadm import list_connections, parse_connections, parse_table
 
 VIP = "10.100.5.11"
 EVERYBODY = {"web1": 1, "web2": 1}  # each real server at its configured weight
@@ -80,6 +81,14 @@ def behind(lab: Lab, director: str, service: str) -> dict[str, int]:
         if destination is not None:
             found[server.name] = destination.weight
     return found
+
+
+def destination(lab: Lab, director: str, channel: socket.socket) -> str | None:
+    """The address that *director*'s kernel forwards the connection *channel* to; None if it does not know it."""
+    client, port = channel.getsockname()[:2]
+    listed = parse_connections(said(lab, director, *list_connections()))
+    mine = [c for c in listed if c.protocol == "TCP" and (str(c.client), c.client_port) == (client, port)]
+    return str(mine[0].destination) if mine else None
 
 
 def said(lab: Lab, host: str, *argv: str) -> str:
