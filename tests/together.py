@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -51,9 +52,16 @@ def leave_the_rest() -> None:
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-async def carry_out(job: Job, say: Callable[[str, str], None]) -> bool:
-    """Run *job*; whether all of it succeeded."""
+def gist(lines: Sequence[str]) -> tuple[str, ...]:
+    """What is worth repeating of what a command that failed printed: pytest's own summary, else its last lines."""
+    found = tuple(line for line in lines if line.startswith(("FAILED ", "ERROR ")))
+    return found or tuple(lines)[-8:]
+
+
+async def carry_out(job: Job, say: Callable[[str, str], None]) -> tuple[str, ...] | None:
+    """Run *job*; None if all of it succeeded, else what went wrong."""
     for command in job.commands:
+        printed: deque[str] = deque(maxlen=2000)
         say(job.name, "$ " + " ".join(command[1:] if command[0] == PYTHON else command))
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -66,7 +74,8 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> bool:
         assert process.stdout is not None
         try:
             async for line in process.stdout:
-                say(job.name, line.decode(errors="replace").rstrip())
+                printed.append(line.decode(errors="replace").rstrip())
+                say(job.name, printed[-1])
         except asyncio.CancelledError:
             # Ctrl-C has reached it as well: it takes its lab down, and a second signal would keep it from that.
             rest, _ = await process.communicate()
@@ -75,9 +84,8 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> bool:
             raise
         status = await process.wait()
         if status and not (status == NOTHING_CHOSEN and "pytest" in command):
-            say(job.name, f"failed with status {status}")
-            return False
-    return True
+            return (*gist(printed), f"failed with status {status}")
+    return None
 
 
 async def main(extra: Sequence[str]) -> int:
@@ -90,9 +98,12 @@ async def main(extra: Sequence[str]) -> int:
         print(f"{time.monotonic() - began:6.0f} s  {name:<{width}} | {line}", flush=True)
 
     results = await asyncio.gather(*(carry_out(job, say) for job in chosen))
-    for job, fine in zip(chosen, results, strict=True):
-        say(job.name, "passed" if fine else "FAILED: see above")
-    return 0 if all(results) else 1
+    # Whoever sees only the end of it sees what failed, also in the job that was done first.
+    for job, wrong in zip(chosen, results, strict=True):
+        for line in wrong or ():
+            say(job.name, line)
+        say(job.name, "passed" if wrong is None else "FAILED")
+    return 0 if all(wrong is None for wrong in results) else 1
 
 
 if __name__ == "__main__":
