@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 from bot.domain.fleet import Address, Interface
@@ -63,7 +64,12 @@ def _text(value: object) -> str:
 def _interface(local: object, prefix: object) -> Interface:
     if not isinstance(prefix, int):
         raise TypeError(f"{prefix!r} is not a prefix length")
-    return ip_interface(f"{ip_address(_text(local))}/{prefix}")
+    return _standing(_text(local), prefix)
+
+
+@lru_cache(maxsize=4096)  # a director has the same ones at each look, and reading one takes longer than all the rest
+def _standing(local: str, prefix: int) -> Interface:
+    return ip_interface(f"{ip_address(local)}/{prefix}")
 
 
 def holds(addresses: Iterable[HeldAddress], vip: Address | Interface) -> bool:

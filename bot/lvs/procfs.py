@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 
 from bot.domain.fleet import Address, Forwarding, Protocol
 from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, ServiceKey
@@ -109,5 +109,5 @@ def _destination(line: Line) -> IpvsDestination:
 
 
 def _at(line: Line, match: re.Match[str]) -> tuple[Address, int]:
-    address = IPv4Address(int(match["four"], 16)) if match["four"] else line.address(match["six"])
-    return ip_address(address), int(match["port"], 16)
+    address: Address = IPv4Address(int(match["four"], 16)) if match["four"] else line.address(match["six"])
+    return address, int(match["port"], 16)

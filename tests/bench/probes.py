@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -109,9 +109,9 @@ async def _bare_turn(port: int, targets: int, seconds: float) -> int:
         await asyncio.sleep(EVERY_S * number / targets)
         while True:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-            answer = await reader.read()
-            writer.close()
+            with closing(writer):  # the turn may end while it waits
+                writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+                answer = await reader.read()
             made += answer.startswith(b"HTTP/1.1 200")
             await asyncio.sleep(EVERY_S)
 
