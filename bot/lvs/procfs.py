@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from bot.domain.fleet import Address, Forwarding, Protocol
 from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, ServiceKey
+from bot.lvs.errors import Unreadable
 from bot.lvs.lines import Line, lines_of
 
 TOOL = "/proc/net/ip_vs"
@@ -94,6 +96,15 @@ def _key(line: Line, match: re.Match[str], destinations: tuple[IpvsDestination, 
 
 
 def _destination(line: Line) -> IpvsDestination:
+    try:
+        return _destination_of(line.text)
+    except Unreadable as error:
+        raise line.unreadable(error.why) from error
+
+
+@lru_cache(maxsize=2048)  # most lines of a BACKUP, and of a quiet MASTER, are the same at each look
+def _destination_of(text: str) -> IpvsDestination:
+    line = Line(tool=TOOL, number=1, text=text)
     match = line.matched(DESTINATION, "a destination (address:port, forwarding, weight, connections)")
     if match["forward"] not in FORWARDING:
         raise line.unreadable("a destination that bypasses IPVS, which no table has")

@@ -9,7 +9,7 @@ from bot.domain.events import HealthChanged, RollCallTaken
 from bot.domain.incidents.causes import fresh
 from bot.domain.incidents.joining import merged, opened
 from bot.domain.incidents.kinds import BURST, MINOR, OF_INSTANCES, TAKEN_OUT, is_felt_only, is_minor, primary
-from bot.domain.incidents.links import Links, links
+from bot.domain.incidents.links import Links
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.incidents.work import Work
 from bot.domain.situation import ASIDE, LATE
@@ -22,7 +22,7 @@ AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, an
 
 def gathered(work: Work, trouble: Trouble) -> Incident:
     """The open incident *trouble* belongs to. Where it joins several they become one; where none, one opens."""
-    own = links(trouble, work.situation, work.cluster)
+    own = work.links(trouble)
     related = [
         i
         for i in work.opens()
@@ -71,7 +71,7 @@ def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:
     probes see of it. Whether they belong together is a matter of when it was, and not of when that was heard.
     """
     since, until = _when(work, trouble)
-    own = links(trouble, work.situation, work.cluster)
+    own = work.links(trouble)
     for other in [i for i in work.by_id.values() if i.resolved_at is not None and not i.withdrawn]:
         assert other.resolved_at is not None
         felt = _felt_at_first(work, trouble, other)

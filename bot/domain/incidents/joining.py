@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from bot.domain.copies import replace
 from bot.domain.incidents.kinds import CLEAR_AT_ONCE, hold_of, is_minor, named, primary
-from bot.domain.incidents.links import links
 from bot.domain.incidents.notes import words_for
 from bot.domain.incidents.present import services_of
 from bot.domain.incidents.story import Incident, Kind
@@ -45,13 +44,13 @@ def _needs(work: Work, incident: Incident, trouble: Trouble) -> frozenset[str]:
     """
     seen = incident.seen | {trouble}
     if all(t.matter is Matter.REAL_SERVER for t in seen):
-        return frozenset().union(*(links(t, work.situation, work.cluster).needs for t in seen))
-    return incident.needs | links(trouble, work.situation, work.cluster).needs
+        return frozenset().union(*(work.links(t).needs for t in seen))
+    return incident.needs | work.links(trouble).needs
 
 
 def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
     """*incident* with *trouble* in it, and called by the cause among what it has now."""
-    own = links(trouble, work.situation, work.cluster)
+    own = work.links(trouble)
     instances = (Matter.CONTEST, Matter.VACANCY, Matter.ADDRESS, Matter.VIP)
     # Where a real server explains it already, that clients feel it looks for no other cause.
     explained = trouble.matter is Matter.VIP and any(t.matter is Matter.REAL_SERVER for t in incident.seen)

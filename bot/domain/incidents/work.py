@@ -11,10 +11,12 @@ from bot.domain.copies import replace
 from bot.domain.events import OutageMeasured, Recorded
 from bot.domain.fleet import Cluster, VrrpInstance
 from bot.domain.incidents.kinds import named
+from bot.domain.incidents.links import Links, links
 from bot.domain.incidents.present import services_of
 from bot.domain.incidents.story import Incident, Incidents, Note, Stage
 from bot.domain.mutes import Mutes
 from bot.domain.situation import Situation
+from bot.domain.troubles import Trouble
 
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
 NOTES = 200  # lines of one incident's timeline
@@ -52,6 +54,7 @@ class Work:
         self.at: datetime = recorded.recorded_at
         self.cluster = cluster
         self.mutes = context.mutes
+        self._links: dict[Trouble, Links] = {}
 
     def result(self) -> Incidents:
         """The state afterwards, with the oldest of what is over let go; the very same where nothing has changed."""
@@ -67,6 +70,12 @@ class Work:
         if len(self.by_id) != len(self._before.all) or self.outages != self._before.outages:
             return False
         return all(map(is_, self.by_id.values(), self._before.all))
+
+    def links(self, trouble: Trouble) -> Links:
+        """The keys of *trouble*, by what is known with the event."""
+        if trouble not in self._links:
+            self._links[trouble] = links(trouble, self.situation, self.cluster)
+        return self._links[trouble]
 
     def was(self, incident: Incident) -> Incident | None:
         """What *incident* was before the event; None for one that has just opened."""
