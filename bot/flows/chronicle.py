@@ -49,11 +49,12 @@ EDITED = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """Where a message stands, a digest of what it says, and since when it is known to stand there."""
+    """Where a message stands, a digest of what it says, since when it is known to stand there, and its last change."""
 
     ref: MessageRef
     digest: str
     since: datetime
+    at: datetime
 
     @property
     def summed_up(self) -> bool:
@@ -88,6 +89,11 @@ class World:
             situations={c.name: Situation() for c in fleet.clusters},
             incidents={c.name: Incidents() for c in fleet.clusters},
         )
+
+    def has_told(self, incident: Incident) -> bool:
+        """Whether Slack shows the end of *incident*."""
+        posted = self.posted.get(key_of(incident))
+        return posted is not None and (incident.resolved_at is None or posted.at >= incident.resolved_at)
 
     def copy(self) -> World:
         """The world as it is now: what is folded into this one later does not show in the copy."""
@@ -220,7 +226,7 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     before = world.situations[name]
     after = findings.look(situation.fold(before, recorded, cluster), recorded, cluster, world.operations)
     world.situations[name] = after
-    context = incidents.Context(mutes=world.mutes)
+    context = incidents.Context(mutes=world.mutes, told=world.has_told)
     world.incidents[name] = incidents.fold(world.incidents[name], before, after, recorded, cluster, context)
 
 
@@ -243,7 +249,7 @@ def _posted(world: World, event: MessagePosted, at: datetime) -> None:
     ref = MessageRef(channel=event.channel, ts=event.ts)
     before = world.posted.get(event.key)
     since = before.since if before and before.ref == ref and not before.summed_up else at
-    world.posted[event.key] = Posted(ref=ref, digest=event.digest, since=since)
+    world.posted[event.key] = Posted(ref=ref, digest=event.digest, since=since, at=at)
 
 
 def _let_go(world: World, before: datetime) -> None:

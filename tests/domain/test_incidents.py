@@ -618,3 +618,24 @@ def test_a_real_server_waits_for_word_of_the_master_whose_checker_may_explain_it
     pen.roll_call(101.3, answer("sv1", holds=True, processes=processes(stopped="CHECKERS")))
     (incident,) = told(pen.lines)
     assert (incident.kind, incident.subject) == (Kind.CHECKER_STOPPED, "sv1")
+
+
+def many(stories: int, *, told_of: bool) -> World:
+    """So many short incidents of web1, five minutes apart."""
+    pen = Pen().all_well(0)
+    world = World.of(FLEET)
+    for number in range(stories):
+        pen.probe(100 + 300 * number, "http", "web1", DOWN, "refused").probe(110 + 300 * number, "http", "web1", UP, "")
+        if told_of:
+            key = f"incident:site:{pen.lines[-2].sequence}"
+            pen.at(111 + 300 * number, MessagePosted(key=key, channel="C0SITE", ts="1.1", digest="x"))
+    for line in pen.lines:
+        fold(world, line, FLEET)
+    return world
+
+
+def test_what_nobody_could_be_told_is_remembered_until_it_is_no_news_any_more() -> None:
+    assert len(many(130, told_of=False).incidents["site"].all) == 130
+    assert len(many(130, told_of=True).incidents["site"].all) == 100
+    # 12 hours are 144 times five minutes
+    assert len(many(200, told_of=False).incidents["site"].all) == 145

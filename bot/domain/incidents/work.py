@@ -19,15 +19,18 @@ from bot.domain.situation import Situation
 from bot.domain.troubles import Trouble
 
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
+UNTOLD = timedelta(hours=12)  # and what of them nobody could be told so far, for as long as it is news
+MOST = 1000  # of all that
 NOTES = 200  # lines of one incident's timeline
 REMEMBERED = timedelta(seconds=60)  # how long a measured outage may wait for the incident that it belongs to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What else a story depends on: what people announced."""
+    """What else a story depends on: what people announced, and whether its end was told where it is to be told."""
 
     mutes: Mutes = field(default_factory=Mutes)
+    told: Callable[[Incident], bool] = lambda _incident: True
 
 
 class Work:
@@ -54,6 +57,7 @@ class Work:
         self.at: datetime = recorded.recorded_at
         self.cluster = cluster
         self.mutes = context.mutes
+        self._told = context.told
         self._links: dict[Trouble, Links] = {}
 
     def result(self) -> Incidents:
@@ -61,9 +65,15 @@ class Work:
         if self._is_as_before():
             return self._before
         every = sorted(self.by_id.values(), key=lambda i: i.id)
-        over = [i.id for i in every if not i.open]
-        gone = set(over[: max(0, len(over) - KEPT)])
+        over = [i for i in every if not i.open]
+        surplus, too_many = over[:-KEPT], len(over) - MOST
+        gone = {i.id for place, i in enumerate(surplus) if place < too_many or not self._is_owed(i)}
         return Incidents(all=tuple(i for i in every if i.id not in gone), outages=self.outages)
+
+    def _is_owed(self, incident: Incident) -> bool:
+        """Whether people have still to be told of *incident*, which is over: Slack may be away for hours."""
+        ended = incident.resolved_at
+        return ended is not None and not incident.withdrawn and self.at - ended <= UNTOLD and not self._told(incident)
 
     def _is_as_before(self) -> bool:
         # Most events change no incident; and whoever holds on to what was worked out from it sees that at a glance.
