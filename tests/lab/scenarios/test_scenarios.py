@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import OutageMeasured
+from bot.domain.events import OutageMeasured, VrrpState, VrrpStateChanged
 from bot.domain.incidents import Incident, Kind
 from bot.flows.chronicle import World, fold
 from bot.local.lab.lab import Lab
@@ -132,6 +132,28 @@ async def check_failover(work: Work, scenario: Scenario) -> None:
                 assert any(least <= at_most and most >= at_least for at_least, at_most in measured), (shown, measured)
 
 
+SPLIT_FOUND_S = 5.0  # what is promised of a true split brain, from the second MASTER's own word on
+
+
+async def check_split_brain(work: Work, scenario: Scenario) -> None:
+    """Where two directors hold the address, that was confirmed in time, by the clocks that the journal has."""
+    if not any(story.kind is Kind.SPLIT_BRAIN for story in scenario.stories or ()):
+        return
+    fleet, second = load_fleet(FLEET), None
+    world = World.of(fleet)
+    (cluster,) = world.situations
+    for recorded in await work.journal():
+        fold(world, recorded, fleet)
+        event = recorded.event
+        if isinstance(event, VrrpStateChanged) and event.state is VrrpState.MASTER and not event.group:
+            second = recorded.at_source
+        if world.situations[cluster].split:
+            assert second is not None, "found without a word of a second MASTER"
+            assert (recorded.recorded_at - second).total_seconds() <= SPLIT_FOUND_S
+            return
+    raise AssertionError("no two looks have found two holders")
+
+
 @pytest.mark.parametrize("scenario", [s for s in EVERY if s.stories is not None], ids=lambda scenario: scenario.name)
 async def test_it_is_told_as_exactly_its_stories(site: Lab, tmp_path: Path, scenario: Scenario) -> None:
     async with staged(site, tmp_path, both=scenario.both, roll_call=scenario.roll_call) as stage:
@@ -144,3 +166,4 @@ async def test_it_is_told_as_exactly_its_stories(site: Lab, tmp_path: Path, scen
             await asyncio.gather(*(until_told(work, scenario, details=work is stage.calm) for work in stage.bots))
         check_outage(stage.calm, scenario, requests)
         await check_failover(stage.calm, scenario)
+        await check_split_brain(stage.calm, scenario)
