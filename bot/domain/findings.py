@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.events import KeepalivedProcess, ProcessRole, Recorded, RollCallAnswer, RollCallTaken, VrrpState
 from bot.domain.fleet import Cluster, Director, Forwarding, HealthCheck, VirtualService, VrrpInstance
-from bot.domain.observed import UnitActive
+from bot.domain.observed import UnitActive, UnitState
 from bot.domain.operations import Operations
 from bot.domain.situation import Answer, Situation, filled, fold, holding
 from bot.domain.troubles import Matter, Trouble
@@ -33,6 +33,7 @@ class Finding:
 
 RULE = "SNAT rule for"
 RUNNING = frozenset({UnitActive.ACTIVE, UnitActive.RELOADING, UnitActive.ACTIVATING})
+AUTO_RESTART = "auto-restart"
 OF_KEEPALIVED = frozenset({Matter.PROCESS, Matter.CHECKER, Matter.TABLE, Matter.WEIGHT, Matter.DIFFERENCE})
 
 TOLD_BY_NOW = timedelta(seconds=12)
@@ -119,7 +120,7 @@ def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situ
     if answer is None:
         return False
     if not answer.answered:
-        return True  # whatever was found there before, it is not there to be seen any more
+        return False  # it was not looked at
     if trouble.matter in OF_KEEPALIVED and not runs(answer):
         return False  # it is not well again because keepalived does not run at all
     match trouble.matter:
@@ -148,9 +149,11 @@ def _of_director(
 ) -> Iterator[Finding]:
     answer, name = known.answer, director.name
     unit = answer.keepalived
-    if unit is not None and unit.active not in RUNNING:
+    if unit is not None and not _is_up(unit):
         ended = f", its result is {unit.result}" if unit.result not in ("", "success") else ""
         why = f"keepalived on {name} is {unit.active.value}{ended}"
+        if unit.sub == AUTO_RESTART:
+            why = f"keepalived on {name} failed{ended}; systemd is about to start it again"
         yield Finding(trouble=Trouble(matter=Matter.UNIT, subject=name), why=why)
     elif runs(answer):
         yield from _processes(name, known)
@@ -165,8 +168,13 @@ def runs(answer: RollCallAnswer) -> bool:
     A host on its way down answers for a while without telling of units, its table empty already.
     """
     if answer.keepalived is not None:
-        return answer.keepalived.active in RUNNING
+        return _is_up(answer.keepalived)
     return answer.processes is None or ProcessRole.CHECKERS in {p.role for p in answer.processes}
+
+
+def _is_up(unit: UnitState) -> bool:
+    """Whether the unit runs. One that has died and waits to be started again is "activating", too (systemd.service)."""
+    return unit.active in RUNNING and unit.sub != AUTO_RESTART
 
 
 def _processes(name: str, known: Answer) -> Iterator[Finding]:

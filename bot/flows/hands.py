@@ -11,6 +11,7 @@ from bot.domain.deeds import deeds_of
 from bot.domain.events import IncidentAcknowledged, IncidentExported, MuteCleared, MuteSet, OperationDenied
 from bot.domain.fleet import Cluster, Found, NotFound
 from bot.domain.incidents import Incident
+from bot.domain.incidents.muting import mute_of
 from bot.domain.mutes import Mute
 from bot.domain.policy import Denied, Roles, decide
 from bot.flows.chronicle import Chronicle, key_of
@@ -104,7 +105,7 @@ class Hands:
     def shown(self, incident: Incident) -> Shown:
         """*incident* with what mutes it now."""
         mutes, now = self._chronicle.world.mutes, self._clock.now()
-        return Shown(incident=incident, mute=mutes.of(incident.cluster, incident.subjects, now))
+        return Shown(incident=incident, mute=mute_of(incident, mutes, now))
 
     def mutes(self) -> tuple[Mute, ...]:
         """Every mute and maintenance that holds now, those that end first coming first."""

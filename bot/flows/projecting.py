@@ -11,6 +11,7 @@ import structlog
 
 from bot.domain.events import Sense, Via
 from bot.domain.incidents import Incident, Incidents, Matter, Trouble
+from bot.domain.incidents.muting import mute_of, was_muted
 from bot.domain.mutes import Mute, Mutes
 from bot.domain.operations import Operation, Phase
 from bot.domain.selftest import SelfTest
@@ -182,10 +183,10 @@ def to_be_told(incident: Incident, world: World, now: datetime) -> bool:
     What was withdrawn before it was told is never told, and nor is what ended while it was muted. What a mute covers
     waits for its end.
     """
-    if not incident.due(now) or world.mutes.of(incident.cluster, incident.subjects, now):
+    if not incident.due(now) or mute_of(incident, world.mutes, now) is not None:
         return False
     ended = incident.resolved_at
-    return ended is None or not world.mutes.held(incident.cluster, incident.subjects, ended)
+    return ended is None or not was_muted(incident, world.mutes, ended)
 
 
 class _Teller:
@@ -206,7 +207,7 @@ class _Teller:
             return
         if posted is None and not to_be_told(incident, self._world, self._now):
             return
-        mute = self._world.mutes.of(incident.cluster, incident.subjects, self._now)
+        mute = mute_of(incident, self._world.mutes, self._now)
         yield self._draft("", lambda about: incident_message(about, mute), incident.opened_at, missed=True, mute=mute)
         if posted is not None and not posted.summed_up:
             yield from self._thread(posted)
@@ -298,9 +299,8 @@ class _Teller:
         return f"{self._key}:{what}" in self._world.posted
 
     def _muted(self) -> bool:
-        incident = self._incident
         mutes = self._world.mutes
-        return bool(mutes.by_subject) and mutes.of(incident.cluster, incident.subjects, self._now) is not None
+        return bool(mutes.by_subject) and mute_of(self._incident, mutes, self._now) is not None
 
 
 def in_words(view: Callable[[Incident], T], bare: Callable[[Incident], T], incident: Incident) -> T:

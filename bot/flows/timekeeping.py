@@ -9,6 +9,7 @@ import structlog
 
 from bot.domain.events import Due, TimeCame
 from bot.domain.incidents import Incident
+from bot.domain.incidents.muting import mute_of
 from bot.domain.incidents.timing import Patience, due
 from bot.flows.chronicle import Chronicle, World
 from bot.flows.ports import Clock, Entry, JournalUnavailable
@@ -22,7 +23,7 @@ def entries(world: World, now: datetime, patience: Patience) -> tuple[Entry, ...
     """What is to be recorded because it is *now*; the key makes each of them happen once."""
 
     def muted(incident: Incident) -> bool:
-        return world.mutes.of(incident.cluster, incident.subjects, now) is not None
+        return mute_of(incident, world.mutes, now) is not None
 
     found = []
     for cluster, incidents in world.incidents.items():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bot.domain.events import OutageMeasured, Sense
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
+from bot.domain.incidents.kinds import primary
 from bot.views.words import listed, outage, plural, span
 
 WHY = {
@@ -40,8 +41,36 @@ def headline(incident: Incident) -> str:
         return _withdrawn(incident)
     # What flaps stays open while it is calm: it is headed by what is so just now.
     well = incident.resolved_at is not None or (incident.flapping and not incident.troubles)
-    said = (_over if well else _open)(incident)
+    left = () if well else _left(incident)
+    said = (_over if well or left else _open)(incident)
+    if left:
+        said += f" — {listed(left)}"
     return f"{said} — {_flaps(incident)}" if incident.flapping else said
+
+
+def _left(incident: Incident) -> tuple[str, ...]:
+    """What is still wrong, in words, where what *incident* is called by is over; nothing where it is not."""
+    first = primary(incident)
+    if first is None or incident.kind is Kind.DIRECTORS_LOST:
+        return ()
+    returned = first.matter is Matter.ROLE and incident.returned_at is not None
+    if any(t.matter is first.matter for t in incident.troubles) and not returned:
+        return ()
+    left = sorted(incident.troubles - {first})
+    return tuple(_STILL[t.matter].format(about=t.subject, new=incident.new_master) for t in left if t.matter in _STILL)
+
+
+_STILL = {
+    Matter.ROLE: "{new} is MASTER",
+    Matter.DIRECTOR: "{about} still does not answer",
+    Matter.UNIT: "keepalived on {about} still does not run",
+    Matter.SERVICE: "{about} still has no healthy real server",
+    Matter.NAT: "{about} still cannot forward by NAT",
+    Matter.VIP: "the VIP still does not answer",
+    Matter.REAL_SERVER: "{about} is still down",
+    Matter.BLIND: "{about} still does not let the bot in",
+    Matter.AGENT: "the agent on {about} is still silent",
+}
 
 
 def _flaps(incident: Incident) -> str:
@@ -60,8 +89,9 @@ def _withdrawn(incident: Incident) -> str:
 
 
 def _subjects(incident: Incident, matter: Matter = Matter.REAL_SERVER) -> str:
-    """The real servers (or directors, …) that it is about; its subject where it has none of them."""
-    return _few(sorted({t.subject for t in incident.seen if t.matter is matter}) or [incident.subject])
+    """The real servers (or services, …) that it is about, rather those that are left; its subject if there are none."""
+    left, seen = (sorted({t.subject for t in of if t.matter is matter}) for of in (incident.troubles, incident.seen))
+    return _few(left or seen or [incident.subject])
 
 
 def _few(names: Sequence[str]) -> str:
@@ -103,7 +133,8 @@ def _unreachable(incident: Incident) -> str:
     services = listed(incident.services)
     if incident.why:
         return f"{incident.subject}: the VIP does not answer ({services}): {incident.why[0]}"
-    return f"{incident.subject}: the VIP does not answer ({services}); no director has taken over"
+    none = "" if incident.old_master else "; no director has taken over"
+    return f"{incident.subject}: the VIP does not answer ({services}){none}"
 
 
 def _silent(incident: Incident) -> str:
@@ -118,6 +149,15 @@ def _service(incident: Incident) -> str:
     return f"{services} {'have' if _are(services) == 'are' else 'has'} no healthy real server"
 
 
+def _all_lost(incident: Incident) -> str:
+    left = {t.subject for t in incident.troubles if t.matter is Matter.DIRECTOR}
+    back = sorted({t.subject for t in incident.seen if t.matter in (Matter.DIRECTOR, Matter.BLIND)} - left)
+    if not back or not left:
+        return f"{incident.cluster}: no director answers"
+    answer, do = "answers" if len(back) == 1 else "answer", "does" if len(left) == 1 else "do"
+    return f"{listed(back)} {answer} again — {listed(sorted(left))} still {do} not"
+
+
 def _removed(incident: Incident) -> str:
     return f"{incident.subject}: the address was removed by hand, and keepalived put it back at once"
 
@@ -129,7 +169,7 @@ _OPEN: dict[Kind, Callable[[Incident], str]] = {
     Kind.NO_MASTER: lambda i: f"{i.subject}: no director holds the address",
     Kind.DIRECTOR_LOST: lambda i: f"{i.subject} does not answer",
     Kind.DIRECTOR_PAUSED: lambda i: f"{i.subject} does not answer",
-    Kind.DIRECTORS_LOST: lambda i: f"{i.cluster}: no director answers",
+    Kind.DIRECTORS_LOST: _all_lost,
     Kind.VIP_UNREACHABLE: _unreachable,
     Kind.VIP_REMOVED: _removed,
     Kind.SERVICE_DOWN: _service,

@@ -11,14 +11,23 @@ from bot.domain.fleet import Cluster, Forwarding, VirtualService, VrrpInstance
 from bot.domain.incidents.story import Cause, Incident
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import Answer, Host, Said, Situation
+from bot.domain.situation import ASIDE, Answer, Host, Said, Situation, by_our_clock
 
 BEHIND = 3.0
 """Seconds that a clock has to have fallen behind to show that its host stood still: a slow answer explains less."""
 
 # What is known for sure is not taken back by a later look, which finds things as they are by then.
 FIRM = frozenset(
-    {Cause.MAINTENANCE, Cause.PAUSED, Cause.CUT_OFF, Cause.REBOOTED, Cause.FROZEN, Cause.CHILD_DIED, Cause.FAILED}
+    {
+        Cause.MAINTENANCE,
+        Cause.PAUSED,
+        Cause.CUT_OFF,
+        Cause.REBOOTED,
+        Cause.FROZEN,
+        Cause.CHILD_DIED,
+        Cause.FAILED,
+        Cause.FAULT,
+    }
 )
 
 
@@ -89,8 +98,11 @@ def last_word(incident: Incident, instance: VrrpInstance, situation: Situation) 
     since = incident.moved_at - timedelta(seconds=instance.takeover_s + 5)
     said = [*claim.before, Said(state=claim.state, said_at=claim.said_at, at=claim.at)]
     for word in reversed(said):
-        if word.said_at < since:
+        at = by_our_clock(situation, incident.old_master or "", word.said_at)
+        if at < since:
             return None
+        if at > incident.moved_at + ASIDE:
+            continue  # said since: it tells of something else
         if word.state in (VrrpState.STOP, VrrpState.FAULT, VrrpState.DELETED):
             return word.state
     return None
@@ -130,7 +142,8 @@ def _by_its_answer(incident: Incident, instance: VrrpInstance, situation: Situat
     unit = known.answer.keepalived
     active = unit.active if unit else UnitActive.UNKNOWN
     # One whose main process died is shut down as well before it has failed; Result says at once why (systemd.service).
-    died = unit is not None and active is UnitActive.DEACTIVATING and unit.result in DIED_OF
+    between = (UnitActive.DEACTIVATING, UnitActive.ACTIVATING)
+    died = unit is not None and active in between and unit.result in DIED_OF
     if active is UnitActive.FAILED or died:
         return Cause.FAILED
     if active in (UnitActive.INACTIVE, UnitActive.DEACTIVATING):

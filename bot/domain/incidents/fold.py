@@ -24,7 +24,7 @@ from bot.domain.copies import replace
 from bot.domain.events import Recorded, RollCallTaken
 from bot.domain.fleet import Cluster
 from bot.domain.incidents.gathering import PLACES, gathered, with_past
-from bot.domain.incidents.hearing import hear
+from bot.domain.incidents.hearing import hear, was_missed
 from bot.domain.incidents.joining import detailed, joined
 from bot.domain.incidents.kinds import TAKEN_OUT, hold_of, is_felt_only, is_minor, primary
 from bot.domain.incidents.notes import well_again, words_for
@@ -112,9 +112,9 @@ def _close(work: Work, troubles: frozenset[Trouble]) -> None:
         if left:
             if left != incident.troubles:
                 work.put(replace(incident, troubles=left))
-        elif not incident.due(work.at) and incident.kind in FORGIVEN:
+        elif not incident.due(work.at) and incident.kind in FORGIVEN and not was_missed(incident):
             work.put(replace(incident, troubles=left, withdrawn=True))
-        elif incident.flapping and incident.calm_from is None:
+        elif incident.flapping and (incident.calm_from is None or incident.troubles):
             calm = min(FIRST_CALM * 2 ** (incident.changes - 3), LONGEST_CALM)
             work.put(replace(incident, troubles=left, settled=True, calm_from=work.at, calm_until=work.at + calm))
         elif incident.calm_from is None:
@@ -125,7 +125,8 @@ def _over(incident: Incident, at: datetime) -> Incident:
     """*incident*, which has just ended: it may be told, unless what it was an effect of may still be heard of."""
     if is_felt_only(incident) and not incident.due(at):
         return replace(incident, hold_until=at + TAKEN_OUT)
-    return replace(incident, settled=True)
+    # Why an event was missed (its agent is silent) may be known a little later than that it was.
+    return incident if was_missed(incident) and not incident.due(at) else replace(incident, settled=True)
 
 
 def _feel(work: Work) -> None:

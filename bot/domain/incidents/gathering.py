@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from bot.domain.copies import replace
-from bot.domain.events import HealthChanged, RollCallTaken
+from bot.domain.events import AgentSilenceChanged, HealthChanged, RollCallTaken
 from bot.domain.incidents.causes import fresh
 from bot.domain.incidents.joining import merged, opened
 from bot.domain.incidents.kinds import BURST, MINOR, OF_INSTANCES, TAKEN_OUT, is_felt_only, is_minor, primary
@@ -35,8 +35,9 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     if trouble.matter is Matter.VIP:
         # An effect stays where it was found: what else could explain it by now is told for itself.
         related = [i for i in related if trouble in i.troubles] or related
-    if trouble.matter is Matter.REAL_SERVER and all(is_felt_only(i) for i in related):
-        # Its clients felt it before it was known to be down again: the story that goes on is its own.
+    untold = not any(trouble in i.seen or i.due(work.at) for i in related)
+    if untold or (trouble.matter is Matter.REAL_SERVER and all(is_felt_only(i) for i in related)):
+        # What it does was felt before it was known to be there again: the story that goes on is its own.
         again = _again(work, trouble)
         if again is not None:
             for other in related:
@@ -44,16 +45,17 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
             return again
     first, *others = sorted(related, key=lambda i: (is_minor(i), i.id))
     fresh = trouble.matter is Matter.VIP and work.at - _restless_at(work, first) <= TAKEN_OUT
-    small = trouble.matter not in MINOR and is_minor(first) and first.due(work.at) and not fresh
+    goes_on = not first.troubles and trouble in first.seen  # it flaps, and is held open
+    small = trouble.matter not in MINOR and is_minor(first) and first.due(work.at) and not fresh and not goes_on
     if small or (trouble not in first.troubles and trouble.matter is Matter.DIRECTOR and _is_last(work, first)):
         # People have been told of a small thing; its cause is news, and a change of an old message is not. Nor is
         # it where one director's loss was told long ago, and the last one is lost now.
         first, others = opened(work, trouble), related
+    if not first.troubles and first.calm_from is not None:
+        first = replace(first, changes=first.changes + 1, calm_from=None, calm_until=None)
     # That clients feel it does not prove that what may have caused it is one story.
     for other in others if trouble.matter is not Matter.VIP else ():
         first = merged(work, first, other)
-    if not first.troubles and first.calm_from is not None:
-        first = replace(first, changes=first.changes + 1, calm_from=None, calm_until=None)
     return first
 
 
@@ -112,6 +114,8 @@ def _when(work: Work, trouble: Trouble) -> tuple[datetime, datetime]:
     event = work.recorded.event
     if isinstance(event, HealthChanged):
         return event.since, event.since
+    if isinstance(event, AgentSilenceChanged):
+        return event.last_heard or work.recorded.at_source, work.recorded.at_source
     if not isinstance(event, RollCallTaken):
         return work.recorded.at_source, work.recorded.at_source
     if trouble.matter is not Matter.ROLE:
@@ -164,6 +168,7 @@ def _burst(work: Work, trouble: Trouble, incident: Incident) -> bool:
     """Whether *trouble* is one more of the real servers that just fell together."""
     return (
         trouble.matter is Matter.REAL_SERVER
+        and work.find(lambda i: trouble in i.troubles) is None  # one that fell long ago does not fall now
         and incident.kind is Kind.REAL_SERVER_DOWN
         and not incident.changes
         and work.at - incident.opened_at <= BURST
@@ -199,15 +204,20 @@ def _again(work: Work, trouble: Trouble) -> Incident | None:
             continue
         again = replace(incident, resolved_at=None, changes=incident.changes + 1, calm_from=None, calm_until=None)
         if trouble.matter is Matter.ROLE:
-            again = replace(
-                again,
-                old_master=None,
-                new_master=None,
-                returned_at=None,
-                old_boot=None,
-                old_behind_s=None,
-                cause=Cause.UNKNOWN,
-            )
+            again = unmoved(again)
         work.by_id[again.id] = again
         return again
     return None
+
+
+def unmoved(incident: Incident) -> Incident:
+    """*incident* without its last move and what was known of that: the MASTER moves anew."""
+    return replace(
+        incident,
+        old_master=None,
+        new_master=None,
+        returned_at=None,
+        old_boot=None,
+        old_behind_s=None,
+        cause=Cause.UNKNOWN,
+    )

@@ -10,9 +10,11 @@ from bot.domain.events import (
     HealthChanged,
     IncidentAcknowledged,
     OutageMeasured,
+    RealServerObserved,
     TimeCame,
     VrrpState,
     VrrpStateChanged,
+    VrrpStateObserved,
 )
 from bot.domain.health import Outcome
 from bot.domain.incidents.causes import word_cause
@@ -32,10 +34,35 @@ def hear(work: Work) -> None:
             _acknowledged(work, event)
         case TimeCame() as event:
             _time_came(work, event)
+        case VrrpStateObserved() | RealServerObserved() as event:
+            _inserted(work, event)
         case HealthChanged(outcome=Outcome.UNHEALTHY) as event:
             _fell_again(work, event)
         case _:
             pass
+
+
+INSERTED = "inserted as observed: "
+
+
+def _inserted(work: Work, event: VrrpStateObserved | RealServerObserved) -> None:
+    """An event that a look had to make up for was missed, whatever the next look finds: that is to be told."""
+    trouble = Trouble(matter=Matter.STREAM, subject=event.director)
+    incident = next((i for i in work.opens() if trouble in i.troubles), None)
+    if incident is None:
+        return
+    if isinstance(event, VrrpStateObserved):
+        what = f"{event.director} is {event.state.value} for {event.instance}"
+    else:
+        what = f"{event.real_server} is {'back' if event.up else 'gone'} in {event.service} on {event.director}"
+    words = f"{INSERTED}{what}"
+    if words not in incident.evidence:
+        work.put(replace(incident, evidence=(*incident.evidence, words)), words)
+
+
+def was_missed(incident: Incident) -> bool:
+    """Whether it is about an event that was missed for good."""
+    return any(e.startswith(INSERTED) for e in incident.evidence)
 
 
 def _fell_again(work: Work, event: HealthChanged) -> None:

@@ -34,6 +34,8 @@ PRECEDENCE = (
 )
 # What a restart puts right: it is the story then, and not the short move that the restart makes.
 CURED = frozenset({Matter.PROCESS, Matter.TABLE, Matter.CHECKER, Matter.NAT})
+# What clients feel, and where it stands before a move that was made because of it.
+FELT = {Matter.SERVICE: 0.45, Matter.VIP: 0.4}
 KINDS = {
     Matter.CONTEST: Kind.SPLIT_BRAIN,
     Matter.ROLE: Kind.FAILOVER,
@@ -106,10 +108,18 @@ def _rank(matter: Matter, incident: Incident) -> float:
     """Where *matter* stands among the causes. A move that somebody meant is the cure of what was wrong before."""
     if incident.cause in PLANNED and matter in CURED:
         return PRECEDENCE.index(Matter.ROLE) - 0.5
+    if matter in FELT and _was_moved_for_it(incident):
+        return PRECEDENCE.index(Matter.ROLE) - FELT[matter]
     if matter is Matter.VIP and not any(t.matter is Matter.VIP for t in incident.troubles):
         # Until keepalived has taken a dead real server out, some clients fail: that was its effect, and is over.
         return PRECEDENCE.index(Matter.REAL_SERVER) + 0.5
     return PRECEDENCE.index(matter)
+
+
+def _was_moved_for_it(incident: Incident) -> bool:
+    """Whether somebody moved the MASTER long after *incident* began: to mend it, and not what broke it."""
+    moved_at = incident.moved_at
+    return incident.cause in PLANNED and moved_at is not None and moved_at - incident.opened_at > TAKEN_OUT
 
 
 def named(incident: Incident, cluster: Cluster) -> Incident:

@@ -8,7 +8,7 @@ from bot.domain.copies import replace
 from bot.domain.events import RollCallTaken, VrrpState, VrrpStateChanged
 from bot.domain.fleet import VrrpInstance
 from bot.domain.incidents.causes import FIRM, cause_of, word_cause
-from bot.domain.incidents.gathering import gathered, is_old, with_past
+from bot.domain.incidents.gathering import gathered, is_old, unmoved, with_past
 from bot.domain.incidents.joining import joined, merged, opened
 from bot.domain.incidents.kinds import ROLL_CALL_HOLD, is_felt_only
 from bot.domain.incidents.story import Cause, Incident, Stage
@@ -33,12 +33,15 @@ def moved(work: Work, instance: VrrpInstance, old: str | None, new: str | None) 
         # It moved on: that is another story, whatever became of the one that lost it first.
         work.put(replace(known, troubles=known.troubles - {role}, seen=known.seen - {role}))
         known = None
+    if known is not None and known.calm_from is not None:
+        # It flaps, and was held open to see whether it stays calm.
+        known = unmoved(replace(known, changes=known.changes + 1, calm_from=None, calm_until=None))
     incident = with_past(work, known or gathered(work, role), role)
     said = _said_at(work, new, instance)
     moved_at = _moved_at(work)
     # What was seen of its host after it moved shows how it came back, and not how it was.
     host = work.situation.host_before(old, moved_at, instance) if incident.old_master is None else None
-    work.put(
+    told = work.put(
         replace(
             joined(work, incident, role),
             instance=instance.name,
@@ -58,6 +61,20 @@ def moved(work: Work, instance: VrrpInstance, old: str | None, new: str | None) 
         at=said,
         stage=None if incident.old_master else Stage.NEW_MASTER,
     )
+    if incident.old_master is None:
+        _last_words(work, told, instance)
+
+
+def _last_words(work: Work, incident: Incident, instance: VrrpInstance) -> None:
+    """What the old MASTER said before anybody else was heard: a clean stop is told before the move that it makes."""
+    claim = work.situation.claims.get((incident.old_master or "", instance.name))
+    if claim is None or claim.observed or incident.moved_at is None:
+        return
+    since = incident.moved_at - timedelta(seconds=instance.takeover_s + 5)
+    for word in (*claim.before, Said(state=claim.state, said_at=claim.said_at, at=claim.at)):
+        if word.state in (VrrpState.STOP, VrrpState.FAULT) and since <= word.said_at <= incident.moved_at + ASIDE:
+            text = f"{incident.old_master} says {word.state.value}"
+            incident = work.put(incident, text, at=word.said_at, stage=Stage.LAST_WORD)
 
 
 def had_moved(work: Work, instance: VrrpInstance, director: str, said: Said) -> None:

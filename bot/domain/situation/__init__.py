@@ -20,6 +20,7 @@ from bot.domain.events import (
     VrrpStateObserved,
 )
 from bot.domain.fleet import Cluster
+from bot.domain.health import Outcome
 from bot.domain.situation.checks import believed, checked, names_of, service_of
 from bot.domain.situation.claims import claimed, observed
 from bot.domain.situation.known import (
@@ -74,6 +75,8 @@ def fold(state: Situation, recorded: Recorded, cluster: Cluster) -> Situation:
             return observed(state, event, at)
         case RollCallTaken():
             return called(state, event, at, cluster)
+        case HealthChanged(outcome=Outcome.UNMEASURED) if state.healthy(event.service, event.real_server) is False:
+            return state  # that it could not be measured does not make it well
         case HealthChanged():
             health = Health(outcome=event.outcome, since=event.since, reason=event.reason)
             return replace(state, health={**state.health, (event.service, event.real_server): health})

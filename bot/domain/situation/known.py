@@ -185,7 +185,9 @@ class Situation:
             return found.answer.refused
         spoke = [claim.said_at for (name, _), claim in self.claims.items() if name == director and not claim.observed]
         heard = [at for at in (found.answer.heard_at, *spoke) if at is not None]
-        return any(at > since for at in heard) or self._serves(director)
+        # What was heard just before it died says nothing of now: an agent that lives is heard again and again.
+        lives = director not in self.silent and any(at > since for at in heard)
+        return lives or self._serves(director)
 
     def _serves(self, director: str) -> bool:
         """Whether *director* holds a VIP by all that is known, and every probe of a VIP finds it well."""
@@ -216,8 +218,7 @@ class Situation:
         """Whether the health checks of *director* mean anything: not while it is cut off, stopped or silent itself."""
         states = {claim.state for (name, _), claim in self.claims.items() if name == director}
         faulty = bool(states & {VrrpState.FAULT, VrrpState.STOP, VrrpState.DELETED})
-        found = self.answers.get(director)
-        return not faulty and not (found is not None and not found.answer.answered)
+        return not faulty and not self.unreachable(director)
 
     def complaints(self, real_server: str) -> tuple[str, ...]:
         """Everything that says *real_server* is down, in words; empty when nothing does."""

@@ -32,7 +32,7 @@ def called(state: Situation, event: RollCallTaken, at: datetime, cluster: Cluste
     quorumless = {
         (director, service): since
         for (director, service), since in state.quorumless.items()
-        if since > event.asked_at or not gone(event.answer(director))
+        if since > event.asked_at or not _is_another(state, event.answer(director))
     }
     readdressed = {i: (d, since) for i, (d, since) in state.readdressed.items() if since > event.asked_at}
     gaps = {d: why for d, why in state.gaps.items() if event.answer(d) is None}
@@ -160,8 +160,13 @@ def _answer(known: Answer | None, answer: RollCallAnswer, event: RollCallTaken, 
     return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before, silent_since=since, tries=tries)
 
 
+def _is_another(state: Situation, answer: RollCallAnswer | None) -> bool:
+    """Whether the keepalived that said something is gone, or another one by now. No answer tells nothing of it."""
+    return answer is not None and answer.answered and (gone(answer) or _started_anew(state, answer))
+
+
 def _void(answer: RollCallAnswer | None, service: str, server: str) -> bool:
     """Whether the answer voids what keepalived there said: the server is in the table again, or keepalived is gone."""
-    if answer is None:
+    if answer is None or not answer.answered:
         return False
     return gone(answer) or any((s, r) == (service, server) and weight > 0 for s, r, weight in answer.weights or ())
