@@ -156,6 +156,7 @@ def hold(incidents: tuple[Incident, ...], before: Mapping[int, Incident]) -> Non
         known = before.get(incident.id)
         assert not incident.open or incident.troubles or incident.calm_until, "open, and nothing is wrong"
         assert incident.open or not incident.troubles, "over, and something is wrong"
+        assert not (incident.troubles and incident.calm_from), "calm, and something is wrong"
         assert len(set(incident.timeline)) == len(incident.timeline), "a line is there twice"
         if known is not None and known.resolved_at is not None and not incident.withdrawn:
             # It began again; or something that began in it is still there: it was called over too early.

@@ -51,8 +51,6 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
         # People have been told of a small thing; its cause is news, and a change of an old message is not. Nor is
         # it where one director's loss was told long ago, and the last one is lost now.
         first, others = opened(work, trouble), related
-    if not first.troubles and first.calm_from is not None:
-        first = replace(first, changes=first.changes + 1, calm_from=None, calm_until=None)
     # That clients feel it does not prove that what may have caused it is one story.
     for other in others if trouble.matter is not Matter.VIP else ():
         first = merged(work, first, other)

@@ -66,7 +66,7 @@ def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
         # It lives, so it was not lost, whatever its silence looked like: it explains nothing of what others have.
         lost = Trouble(matter=Matter.DIRECTOR, subject=trouble.subject)
         joined = replace(joined, seen=joined.seen - {lost}, explains=joined.explains - {f"host:{trouble.subject}"})
-    joined = named(joined, work.cluster)
+    joined = named(_restless(joined), work.cluster)
     if trouble.matter in CLEAR_AT_ONCE and primary(joined) == trouble:
         joined = replace(joined, settled=True)
     return joined
@@ -108,10 +108,17 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
         changes=max(first.changes, other.changes),
         hold_until=max(first.hold_until, other.hold_until) if not first.settled else first.hold_until,
     )
-    merged = named(merged, work.cluster)
+    merged = named(_restless(merged), work.cluster)
     work.by_id[other.id] = replace(other, troubles=frozenset(), withdrawn=True, part_of=first.id)
     work.by_id[first.id] = merged
     return merged
+
+
+def _restless(incident: Incident) -> Incident:
+    """*incident*, which was held open to see whether it stays calm, if something of it is wrong again."""
+    if incident.calm_from is None or not incident.troubles:
+        return incident
+    return replace(incident, changes=incident.changes + 1, calm_from=None, calm_until=None)
 
 
 def _taken(first: Incident, other: Incident) -> Incident | None:

@@ -33,9 +33,8 @@ def moved(work: Work, instance: VrrpInstance, old: str | None, new: str | None) 
         # It moved on: that is another story, whatever became of the one that lost it first.
         work.put(replace(known, troubles=known.troubles - {role}, seen=known.seen - {role}))
         known = None
-    if known is not None and known.calm_from is not None:
-        # It flaps, and was held open to see whether it stays calm.
-        known = unmoved(replace(known, changes=known.changes + 1, calm_from=None, calm_until=None))
+    if known is not None and role not in known.troubles:
+        known = unmoved(known)  # it had moved and come back: this is another move
     incident = with_past(work, known or gathered(work, role), role)
     said = _said_at(work, new, instance)
     moved_at = _moved_at(work)

@@ -1,0 +1,197 @@
+"""An open story says what is still wrong; what nobody looked at is not well; and why is not taken from elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.domain.events import AgentSilenceChanged, VrrpState, VrrpStateObserved
+from bot.domain.health import Outcome
+from bot.domain.incidents import Cause, Incident, Kind
+from bot.domain.incidents.story import Stage
+from bot.domain.observed import UnitActive, UnitState
+from bot.flows.chronicle import World, fold
+from bot.views.incident import headline
+
+from .reference import FLEET, NOON, WEIGHTS, Pen, answer
+from .test_every_kind import GOOD, LOST, STOPPED, closely, looked
+from .test_late import roll_call, said
+
+UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
+NO_WEB1 = tuple(w for w in WEIGHTS if w[:2] != ("http", "web1"))
+
+
+def incidents(pen: Pen) -> tuple[Incident, ...]:
+    world = World.of(FLEET)
+    for line in pen.lines:
+        fold(world, line, FLEET)
+    return tuple(i for i in world.incidents["site"].all if not i.withdrawn)
+
+
+def pen_time(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def told(pen: Pen) -> list[str]:
+    return [headline(i) for i in incidents(pen)]
+
+
+# --- what is left ---------------------------------------------------------------------------------------------------
+
+
+def test_a_director_that_is_back_without_its_real_server() -> None:
+    pen = Pen().all_well(0).says(100, "sv1", VrrpState.STOP).says(100.7, "sv2", VrrpState.MASTER)
+    pen.roll_call(102, answer("sv1", error="no route"), answer("sv2", holds=True)).probe(103, "http", "web1", DOWN)
+    pen.says(141, "sv1", VrrpState.BACKUP).says(144.6, "sv1", VrrpState.MASTER).says(144.7, "sv2", VrrpState.BACKUP)
+    pen.all_well(146).check(147, "sv1", "web1", up=False)
+    pen.roll_call(150, answer("sv1", holds=True, weights=NO_WEB1), answer("sv2"))
+    assert told(pen) == ["VI_1: sv1 is MASTER again — web1 is still down"]
+
+
+def test_a_service_that_has_one_of_its_real_servers_back() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN).probe(105, "http", "web2", DOWN)
+    assert told(pen) == ["http has no healthy real server"]
+    pen.probe(105.5, "http", "web1", UP).all_well(107)
+    assert told(pen) == ["http has healthy real servers again — web2 is still down"]
+
+
+def test_of_real_servers_that_fell_together_those_that_are_still_down() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN).probe(102, "dns-udp", "web2", DOWN).all_well(103)
+    assert told(pen) == ["web1 and web2 are down"]
+    assert told(pen.probe(150, "http", "web1", UP)) == ["web2 is down"]
+    assert told(pen.probe(160, "dns-udp", "web2", UP)) == ["web1 and web2 are up again"]
+
+
+def test_one_of_two_lost_directors_is_back() -> None:
+    pen = looked(looked(Pen(), 0), 100, 103, sv1={**LOST, "holds": False}, sv2=LOST)
+    assert told(pen) == ["site: no director answers"]
+    pen.says(200, "sv1", VrrpState.BACKUP).says(203, "sv1", VrrpState.MASTER)
+    pen.roll_call(204, closely("sv1", holds=True), closely("sv2", **LOST))
+    assert told(pen) == ["sv1 answers again — sv2 still does not"]
+
+
+def test_a_restart_that_mends_nothing_does_not_rename_the_outage() -> None:
+    pen = Pen().all_well(0).probe(100, "http", None, DOWN).all_well(101).all_well(110)
+    pen.says(220, "sv1", VrrpState.STOP).says(220.7, "sv2", VrrpState.MASTER)
+    pen.roll_call(221, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
+    assert told(pen) == ["VI_1: the VIP does not answer (http)"]
+    pen.says(222, "sv1", VrrpState.BACKUP).says(225.6, "sv1", VrrpState.MASTER).says(225.7, "sv2", VrrpState.BACKUP)
+    assert told(pen.all_well(227)) == ["VI_1: the VIP does not answer (http)"]
+    assert told(pen.probe(300, "http", None, UP).all_well(301)) == ["VI_1: the VIP answers again"]
+
+
+# --- what was not looked at -----------------------------------------------------------------------------------------
+
+
+def test_a_broken_nat_path_is_not_well_because_nobody_could_look() -> None:
+    pen = looked(looked(Pen(), 0), 100, 102, sv2={"nat": replace(GOOD, snat=False)})
+    (before,) = incidents(pen)
+    pen.roll_call(160, closely("sv1", holds=True), closely("sv2", error="no answer", heard_at=pen_time(159.95)))
+    assert before.kind is Kind.NAT_BROKEN
+    assert [i.open for i in incidents(pen) if i.kind is Kind.NAT_BROKEN] == [True]
+
+
+def test_what_keepalived_took_out_is_not_back_because_nobody_could_look() -> None:
+    pen = Pen().all_well(0).check(100, "sv2", "web1", up=False)
+    pen.roll_call(101, answer("sv1", holds=True), answer("sv2", weights=NO_WEB1))
+    pen.roll_call(160, answer("sv1", holds=True), answer("sv2", error="no answer", heard_at=pen_time(159.95)))
+    for at in (162, 163, 176):
+        pen.roll_call(at, answer("sv1", holds=True), answer("sv2", weights=NO_WEB1))
+    found = incidents(pen)
+    assert [(i.kind, i.subject, i.open) for i in found] == [(Kind.REAL_SERVER_DOWN, "web1", True)]
+
+
+def test_a_vip_is_not_well_because_it_could_not_be_measured() -> None:
+    pen = Pen().all_well(0).probe(100, "http", None, DOWN).all_well(101)
+    pen.probe(200, "http", None, Outcome.UNMEASURED, "no file descriptor is left")
+    (incident,) = incidents(pen)
+    assert incident.open
+
+
+def test_a_director_that_was_heard_just_before_it_died_does_not_live_for_ever() -> None:
+    heard = pen_time(99.95)
+    dead = answer("sv2", error="no answer", heard_at=heard)
+    pen = roll_call(Pen().all_well(0), 99.9, 109, answer("sv1", holds=True), dead).silent(114, "sv2")
+    roll_call(pen, 110, 119, answer("sv1", holds=True), dead)
+    assert told(pen) == ["sv2 does not answer"]
+
+
+# --- planned or not ---------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_that_was_said_long_after_the_move_is_not_why_it_moved() -> None:
+    pen = looked(Pen(), 0).roll_call(103, closely("sv1", **LOST), closely("sv2")).says(103.6, "sv2", VrrpState.MASTER)
+    pen.roll_call(106, closely("sv1", **LOST), closely("sv2", holds=True)).says(700, "sv1", VrrpState.STOP)
+    pen.roll_call(701, closely("sv1", **LOST), closely("sv2", holds=True))
+    assert [i.cause for i in incidents(pen)] == [Cause.DIED]
+
+
+def test_a_stop_by_a_clock_that_is_behind_is_why_it_moved() -> None:
+    pen = looked(Pen(), 0, sv1={"clock_behind_s": 12.0})
+    said(pen.says(100, "sv1", VrrpState.STOP), 88).says(100.7, "sv2", VrrpState.MASTER)
+    pen.roll_call(102, closely("sv1", **LOST), closely("sv2", holds=True))
+    assert [i.cause for i in incidents(pen)] == [Cause.STOPPED]
+
+
+def waits_to_be_started() -> dict[str, object]:
+    unit = UnitState(
+        unit="keepalived.service", active=UnitActive.ACTIVATING, sub="auto-restart", result="signal", main_pid=0
+    )
+    return {"keepalived": unit}
+
+
+def test_a_crash_that_systemd_is_about_to_mend_was_not_planned() -> None:
+    pen = looked(Pen(), 0).says(100, "sv1", VrrpState.STOP).says(100.7, "sv2", VrrpState.MASTER)
+    crashed = replace(closely("sv1", **STOPPED), **waits_to_be_started())  # type: ignore[arg-type]
+    for at in (101, 102, 103):
+        pen.roll_call(at, crashed, closely("sv2", holds=True))
+    (incident,) = incidents(pen)
+    assert (incident.kind, incident.cause) == (Kind.FAILOVER, Cause.FAILED)
+
+
+def test_a_crash_loop_of_the_backup_is_a_failed_keepalived_and_no_table_removed_by_hand() -> None:
+    pen = looked(Pen(), 0)
+    crashed = replace(closely("sv2", **STOPPED), **waits_to_be_started())  # type: ignore[arg-type]
+    for at in (101, 102, 103):
+        pen.roll_call(at, closely("sv1", holds=True), crashed)
+    assert [(i.kind, i.subject) for i in incidents(pen)] == [(Kind.KEEPALIVED_FAILED, "sv2")]
+
+
+def test_a_director_in_fault_that_answers_now_and_then_has_one_cause() -> None:
+    pen = looked(Pen(), 0).says(100, "sv1", VrrpState.FAULT).says(100.7, "sv2", VrrpState.MASTER)
+    for at in (102, 104, 106):
+        pen.roll_call(at, closely("sv1", **LOST), closely("sv2", holds=True))
+        assert [i.cause for i in incidents(pen)] == [Cause.FAULT]
+
+
+def test_the_last_word_of_a_clean_stop_is_a_stage_although_it_came_before_the_move() -> None:
+    pen = Pen().all_well(0).says(100, "sv1", VrrpState.STOP).says(100.7, "sv2", VrrpState.MASTER)
+    (incident,) = incidents(pen)
+    (note,) = [n for n in incident.timeline if n.stage is Stage.LAST_WORD]
+    assert (note.text, note.at) == ("sv1 says STOP", pen_time(100))
+
+
+# --- what was missed --------------------------------------------------------------------------------------------------
+
+
+def missed(pen: Pen) -> Pen:
+    """The word that sv1 is MASTER again never came: found twice, inserted, and then known."""
+    looked(pen.says(100, "sv1", VrrpState.BACKUP), 101, 114)
+    seen_at, claimed = pen_time(113.9), VrrpState.BACKUP
+    event = VrrpStateObserved(
+        cluster="site", director="sv1", instance="VI_1", state=VrrpState.MASTER, claimed=claimed, seen_at=seen_at
+    )
+    return looked(pen.at(114.1, event), 115)
+
+
+def test_a_missed_event_is_told_although_it_was_made_up_for_at_once() -> None:
+    found = [i for i in incidents(missed(looked(Pen(), 0))) if i.kind is Kind.EVENTS_MISSED]
+    assert [(i.subject, i.open) for i in found] == [("sv1", False)]
+    assert not found[0].due(pen_time(120))
+    assert found[0].due(pen_time(150))
+
+
+def test_it_is_no_story_of_its_own_where_its_agent_turns_out_to_be_silent() -> None:
+    silence = AgentSilenceChanged(cluster="site", director="sv1", silent=True, last_heard=pen_time(88))
+    pen = missed(looked(Pen(), 0)).at(118, silence)
+    assert Kind.EVENTS_MISSED not in [i.kind for i in incidents(pen)]
