@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from bot.domain.deeds import deeds_of
 from bot.domain.events import Sense, Via
 from bot.domain.incidents import Incident, Incidents, Matter, Trouble
 from bot.domain.incidents.muting import mute_of, was_muted
@@ -218,7 +219,7 @@ class _Teller:
         # The thread tells the story only where the incident stood open in the channel: one that was over before it was
         # told is one message and no more.
         if incident.resolved_at and posted.since < incident.resolved_at:
-            yield self._draft(_over(incident.changes), resolution_message, incident.resolved_at, reply=True)
+            yield self._draft(_over(incident.changes), self._resolution, incident.resolved_at, reply=True)
         if not incident.open or self._muted():
             return
         if incident.flapping:
@@ -231,6 +232,9 @@ class _Teller:
         reminded_at = incident.reminded_at
         if incident.reminders and reminded_at and posted.since <= reminded_at and not incident.acknowledged_by:
             yield from self._once(f"reminder:{incident.reminders}", reminder_message, reminded_at, broadcast=True)
+
+    def _resolution(self, incident: Incident) -> SlackMessage:
+        return resolution_message(incident, deeds_of(incident, self._world.operations, self._world.mutes))
 
     def _escalation(self, posted: Posted | None) -> Iterator[Announcement]:
         incident, audience = self._incident, self._audience

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from bot.domain.deeds import Deed
 from bot.domain.incidents import Incident, Kind, Note
 from bot.domain.incidents.stages import timeline
 from bot.domain.mutes import Mute
@@ -50,11 +53,11 @@ def _hands(incident: Incident, mute: Mute | None) -> list[str]:
     return found
 
 
-def resolution_message(incident: Incident) -> SlackMessage:
-    """What is said in the thread when *incident* is over: a summary, and the story stage by stage."""
+def resolution_message(incident: Incident, deeds: Sequence[Deed] = ()) -> SlackMessage:
+    """What is said in the thread when *incident* is over: a summary with who acted, and the story stage by stage."""
     lines = [_line(note) for note in timeline(incident) if note.text]
     text = f"{GREEN} {escape(headline(incident))}"
-    told = "\n".join(f"• {escape(line)}" for line in summary(incident)) if incident.resolved_at else ""
+    told = "\n".join(f"• {escape(line)}" for line in summary(incident, deeds)) if incident.resolved_at else ""
     blocks: list[Block] = [section(f"*Over.* {escape(headline(incident))}\n{told}".strip())]
     if lines:
         blocks.append(section("```" + cut("\n".join(escape(line) for line in lines), 2900) + "```"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from bot.domain.deeds import Deed
 from bot.domain.events import OutageMeasured, Sense
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
 from bot.domain.incidents.kinds import primary
-from bot.views.words import listed, outage, plural, span
+from bot.views.words import clock, listed, outage, plural, span
 
 WHY = {
     Cause.UNKNOWN: "why is not known: {old} answers and keepalived runs there",
@@ -33,6 +34,9 @@ AWAY = {
     Cause.ANEW: "it booted anew",
 }
 DID_NOT_ANSWER = "why is not known: {old} did not answer at the time"
+
+
+MOST_DEEDS = 8  # what people did is summed up in so many lines; the export has all of it
 
 
 def headline(incident: Incident) -> str:
@@ -332,8 +336,8 @@ def _outages(outages: tuple[OutageMeasured, ...]) -> str:
     return outage(*outages) if outages else ""
 
 
-def summary(incident: Incident) -> list[str]:
-    """What is said when it is over: how long, what was affected, who acted."""
+def summary(incident: Incident, deeds: Sequence[Deed] = ()) -> list[str]:
+    """What is said when it is over: how long, what was affected, who acted (*deeds*)."""
     assert incident.resolved_at is not None
     lasted = span((incident.resolved_at - incident.began_at).total_seconds())
     failed = sum(o.failed for o in incident.outages)
@@ -343,6 +347,8 @@ def summary(incident: Incident) -> list[str]:
         found.append(f"Affected: {_few(list(dict.fromkeys(affected)))}")
     if incident.acknowledged_by is not None:
         found.append(f"{incident.acknowledged_by.name} was on it")
+    done = [f"{d.by.name} at {clock(d.at)}: {d.what}" for d in deeds if d.at != incident.acknowledged_at]
+    found += done[:MOST_DEEDS] + ([f"and {len(done) - MOST_DEEDS} more deeds"] if len(done) > MOST_DEEDS else [])
     if incident.reminders:
         found.append(f"It was told again {plural(incident.reminders, 'time')}")
     return found
