@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from bot.domain.deeds import Deed
 from bot.domain.events import OutageMeasured, Sense
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
+from bot.domain.incidents.joining import LOST_QUORUM
 from bot.domain.incidents.kinds import primary
 from bot.views.words import clock, listed, outage, plural, span
 
@@ -150,7 +151,13 @@ def _silent(incident: Incident) -> str:
 
 def _service(incident: Incident) -> str:
     services = _subjects(incident, Matter.SERVICE)
-    return f"{services} {'have' if _are(services) == 'are' else 'has'} no healthy real server"
+    quorum = _quorum(incident)
+    return quorum or f"{services} {'have' if _are(services) == 'are' else 'has'} no healthy real server"
+
+
+def _quorum(incident: Incident) -> str:
+    """That the quorum of its one service is lost, in keepalived's name: real servers that are well may be left."""
+    return next((e for e in incident.evidence if LOST_QUORUM in e and len(incident.services) == 1), "")
 
 
 def _all_lost(incident: Incident) -> str:
@@ -195,6 +202,8 @@ def _over(incident: Incident) -> str:
         case Kind.REAL_SERVER_DOWN:
             servers = _subjects(incident)
             return f"{servers} {_are(servers)} up again"
+        case Kind.SERVICE_DOWN if _quorum(incident):
+            return f"{about} has its quorum again"
         case Kind.SERVICE_DOWN:
             services = _subjects(incident, Matter.SERVICE)
             return f"{services} {'have' if _are(services) == 'are' else 'has'} healthy real servers again"

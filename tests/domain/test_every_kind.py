@@ -292,8 +292,8 @@ CASES = {
         subject="http",
         begins=lambda pen: well(quorum(pen, 100, up=False), 120),
         ends=lambda pen: quorum(pen, 160, up=True),
-        told="http has no healthy real server",
-        over="http has healthy real servers again",
+        told="keepalived on sv1 has lost the quorum of http",
+        over="http has its quorum again",
     ),
     "a real server down": Case(
         kind=Kind.REAL_SERVER_DOWN,

@@ -11,7 +11,7 @@ from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.incidents.story import Stage
 from bot.domain.observed import UnitActive, UnitState
 from bot.flows.chronicle import World, fold
-from bot.views.incident import headline
+from bot.views.incident import facts, headline
 
 from .reference import FLEET, NOON, WEIGHTS, Pen, answer
 from .test_every_kind import GOOD, LOST, STOPPED, closely, looked
@@ -60,6 +60,14 @@ def test_of_real_servers_that_fell_together_those_that_are_still_down() -> None:
     assert told(pen) == ["web1 and web2 are down"]
     assert told(pen.probe(150, "http", "web1", UP)) == ["web2 is down"]
     assert told(pen.probe(160, "dns-udp", "web2", UP)) == ["web1 and web2 are up again"]
+
+
+def test_a_service_without_real_servers_says_that_its_sorry_server_answers() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN).probe(101, "http", "web2", DOWN)
+    sorry = answer("sv1", holds=True, weights=(), strangers=(("http", "10.100.0.99:80", 1),))
+    (incident,) = incidents(pen.roll_call(103, sorry, answer("sv2", weights=())))
+    assert headline(incident) == "http has no healthy real server"
+    assert "10.100.0.99:80, the sorry server, answers instead of http's real servers" in facts(incident)
 
 
 def test_one_of_two_lost_directors_is_back() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from bot.domain.copies import replace
 from bot.domain.incidents.kinds import CLEAR_AT_ONCE, hold_of, is_minor, named, primary
@@ -104,7 +104,7 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
         evidence=evidence,
         why=union(first.why, other.why),
         outages=tuple(dict.fromkeys((*first.outages, *other.outages))),
-        timeline=tuple(sorted((*first.timeline, *other.timeline), key=lambda n: n.at))[-NOTES:],
+        timeline=tuple(dict.fromkeys(sorted((*first.timeline, *other.timeline), key=lambda n: n.at)))[-NOTES:],
         changes=max(first.changes, other.changes),
         hold_until=max(first.hold_until, other.hold_until) if not first.settled else first.hold_until,
     )
@@ -151,7 +151,8 @@ def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
                 return replace(incident, evidence=union(incident.evidence, work.situation.complaints(about)))
             return replace(incident, also_down=union(incident.also_down, (about,)))
         case Matter.SERVICE:
-            return replace(incident, services=union(incident.services, (about,)))
+            evidence = union(incident.evidence, _of_service(work, about))
+            return replace(incident, services=union(incident.services, (about,)), evidence=evidence)
         case _:
             why = words_for(trouble, work.situation)
             # An error may be worded differently each time: the first wording of it is enough.
@@ -159,6 +160,24 @@ def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
             added = (why,) if why and not known else ()
             said = why if why and primary(incident) == trouble else incident.said
             return replace(incident, said=said, evidence=union(incident.evidence, added)[:EVIDENCE])
+
+
+LOST_QUORUM = "has lost the quorum of"
+
+
+def _of_service(work: Work, name: str) -> Iterator[str]:
+    """What its MASTER's keepalived says and does about a service that is down, beyond what the probes say."""
+    service, situation = work.cluster.service(name), work.situation
+    master = situation.masters.get(service.vrrp_instance or "")
+    if master is None:
+        return
+    dead = bool(service.members) and all(situation.healthy(name, m.real_server) is False for m in service.members)
+    if (master, name) in situation.quorumless and not dead:
+        yield f"keepalived on {master} {LOST_QUORUM} {name}"
+    answer = situation.answered(master)
+    for of, address, weight in answer.strangers if answer is not None else ():
+        if of == name and weight > 0:
+            yield f"{address}, the sorry server, answers instead of {name}'s real servers"
 
 
 def _of_lost(work: Work, incident: Incident, director: str) -> Incident:
