@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -445,9 +445,7 @@ class Bot:
             await self._close([waiting, *running])
 
     async def _close(self, tasks: list[asyncio.Task[Any]]) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _ended(tasks)
         if self._socket_mode:
             await self._socket_mode.close()
         await self._server.close()
@@ -495,3 +493,13 @@ class Bot:
             except JournalUnavailable as error:
                 log.error("old samples were not removed", error=str(error))
             await asyncio.sleep(3600)
+
+
+async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel *tasks* until they have ended: a library of one may have taken a cancellation for its own."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=1)
+    await asyncio.gather(*tasks, return_exceptions=True)

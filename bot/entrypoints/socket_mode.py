@@ -70,5 +70,6 @@ class SocketMode:
 
     async def _rest(self, pause: float) -> float:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._hurry.wait()
         return min(LONGEST_PAUSE, pause * 2)

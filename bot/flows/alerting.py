@@ -138,7 +138,8 @@ class RollCaller:
             await self._reconcile()
             took = min(self._clock.monotonic() - began, LONGEST_BREATH_S / 2)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), 2 * took)
+                async with asyncio.timeout(2 * took):
+                    await self._urgent.wait()
             unsettled = self._unsettled()
             tries = tries + 1 if unsettled else 0
             # A new MASTER, or two of them: nobody gets time to breathe then, and a look that was long in coming has
@@ -146,7 +147,8 @@ class RollCaller:
             again_after = max(AGAIN_AFTER - took, LEAST_S) if self._urgent.is_set() else max(AGAIN_AFTER, took)
             pause = again_after if 0 < tries <= TRIES else self._interval_s
             try:
-                await asyncio.wait_for(self._wanted.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
                 demanded, tries = True, 0
             except TimeoutError:
                 demanded = unsettled

@@ -144,7 +144,8 @@ async def _end(bot: asyncio.subprocess.Process) -> None:
         return
     bot.terminate()
     try:
-        await asyncio.wait_for(bot.wait(), 10)
+        async with asyncio.timeout(10):
+            await bot.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             bot.kill()

@@ -62,7 +62,8 @@ async def test_it_connects_at_once_when_slack_has_answered_elsewhere(monkeypatch
 
         monkeypatch.setattr(mode, "_rest", resting)
         slack.faults.down()
-        await asyncio.wait_for(tried.wait(), 20)
+        async with asyncio.timeout(20):
+            await tried.wait()
         slack.faults.clear()
         mode.hurry()
         await slack.wait_for(lambda: slack.connected, 40)

@@ -140,3 +140,17 @@ async def test_when_the_last_answers_came_is_known_also_where_there_is_nothing_n
         async with asyncio.timeout(30):
             while slow.caller.taken_at == first:
                 await asyncio.sleep(0.01)
+
+
+async def test_it_ends_when_told_so_also_in_the_moment_in_which_it_is_asked_to_call() -> None:
+    slow = Slow()
+    slow.gate.set()
+    running = asyncio.create_task(slow.caller.run())
+    await slow.looked_closer(2)
+    await asyncio.sleep(0.1)  # it waits for a reason to call
+    slow.caller.ask("now")
+    running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=5)
+    running.cancel()
+    assert done, "it went on"
+    assert running.cancelled()

@@ -74,7 +74,12 @@ class Work:
         """Ask it to end."""
         if self.bot is not None and self.bot.returncode is None:
             self.bot.terminate()
-            await asyncio.wait_for(self.bot.wait(), PATIENCE)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self.bot.wait()
+            except TimeoutError:
+                await self.kill()  # the next bot needs its port
+                raise
 
     async def terminal(self, *words: str) -> tuple[int, str, str]:
         """``python -m bot …`` beside the running bot: exit status, standard output, standard error."""
@@ -82,7 +87,8 @@ class Work:
         process = await asyncio.create_subprocess_exec(
             *argv, env=self.environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate()
         return process.returncode or 0, out.decode(), err.decode()
 
     def log(self) -> list[dict[str, Any]]:

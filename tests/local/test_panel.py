@@ -88,7 +88,8 @@ async def test_the_panel_goes_on_looking_after_an_answer_it_cannot_use(
 
     async def until(words: str) -> None:
         while shown(panel, "sv1") != words:
-            await asyncio.wait_for(news.wait(), 10)
+            async with asyncio.timeout(10):
+                await news.wait()
             news.clear()
 
     try:
