@@ -15,6 +15,8 @@ def mute_of(incident: Incident, mutes: Mutes, now: datetime) -> Mute | None:
     Whoever mutes what a story is called by while it is open has seen all of it. What was muted before covers no more
     than itself: a real server that is being worked on must not keep an outage of the site back.
     """
+    if not mutes.by_subject:
+        return None  # as nearly always: nothing has to be worked out for it
     seen = mutes.of(incident.cluster, {incident.subject}, now)
     if seen is not None and seen.since >= incident.opened_at:
         return seen
@@ -25,6 +27,8 @@ def mute_of(incident: Incident, mutes: Mutes, now: datetime) -> Mute | None:
 
 def was_muted(incident: Incident, mutes: Mutes, at: datetime) -> bool:
     """Whether everything that *incident* is called by was muted at *at*, which may be some time ago."""
+    if not mutes.by_subject and not mutes.over:
+        return False
     return all(mutes.held(incident.cluster, names, at) for names in _leading(incident))
 
 
