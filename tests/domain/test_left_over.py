@@ -85,7 +85,20 @@ def test_a_restart_that_mends_nothing_does_not_rename_the_outage() -> None:
     assert told(pen) == ["VI_1: the VIP does not answer (http)"]
     pen.says(222, "sv1", VrrpState.BACKUP).says(225.6, "sv1", VrrpState.MASTER).says(225.7, "sv2", VrrpState.BACKUP)
     assert told(pen.all_well(227)) == ["VI_1: the VIP does not answer (http)"]
-    assert told(pen.probe(300, "http", None, UP).all_well(301)) == ["VI_1: the VIP answers again"]
+    pen.outage(99.5, 300).probe(300, "http", None, UP).all_well(301)
+    assert told(pen) == ["VI_1: the VIP answers again, it was unreachable for 3 min 21 s ± 0.2 s (802 failed probes)"]
+
+
+def test_a_planned_move_is_not_named_after_what_clients_felt_of_the_last_one() -> None:
+    pen = looked(Pen(), 0).probe(99, "http", None, DOWN).says(99.1, "sv1", VrrpState.STOP)
+    pen.says(99.8, "sv2", VrrpState.MASTER).outage(98.9, 99.9).probe(100, "http", None, UP)
+    pen.roll_call(101, closely("sv1", **STOPPED), closely("sv2", holds=True)).probe(102, "http", "web2", DOWN)
+    looked(pen.says(110, "sv1", VrrpState.MASTER).says(110.1, "sv2", VrrpState.BACKUP), 111, 112)
+    pen.says(140, "sv1", VrrpState.STOP).says(140.7, "sv2", VrrpState.MASTER)
+    pen.roll_call(142, closely("sv1", **STOPPED), closely("sv2", holds=True))
+    moves = [i for i in incidents(pen) if i.old_master is not None]
+    assert {i.kind for i in moves} == {Kind.FAILOVER}
+    assert headline(moves[-1]) == "VI_1 failed over: sv1 → sv2 (planned: keepalived was stopped on sv1)"
 
 
 # --- what was not looked at -----------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def _rank(matter: Matter, incident: Incident) -> float:
     """Where *matter* stands among the causes. A move that somebody meant is the cure of what was wrong before."""
     if incident.cause in PLANNED and matter in CURED:
         return PRECEDENCE.index(Matter.ROLE) - 0.5
-    if matter in FELT and _was_moved_for_it(incident):
+    if matter in FELT and _was_moved_for(matter, incident):
         return PRECEDENCE.index(Matter.ROLE) - FELT[matter]
     if matter is Matter.VIP and not any(t.matter is Matter.VIP for t in incident.troubles):
         # Until keepalived has taken a dead real server out, some clients fail: that was its effect, and is over.
@@ -116,10 +116,17 @@ def _rank(matter: Matter, incident: Incident) -> float:
     return PRECEDENCE.index(matter)
 
 
-def _was_moved_for_it(incident: Incident) -> bool:
-    """Whether somebody moved the MASTER long after *incident* began: to mend it, and not what broke it."""
+def _was_moved_for(matter: Matter, incident: Incident) -> bool:
+    """Whether somebody moved the MASTER when clients had felt *matter* for a while: to mend it, and not what broke it.
+
+    It lasts, or the move was in the middle of it: in a story that began anew, clients may have felt the last move.
+    """
     moved_at = incident.moved_at
-    return incident.cause in PLANNED and moved_at is not None and moved_at - incident.opened_at > TAKEN_OUT
+    if incident.cause not in PLANNED or moved_at is None or moved_at - incident.opened_at <= TAKEN_OUT:
+        return False
+    lasts = any(t.matter is matter for t in incident.troubles)
+    around = any(o.first_bad_at <= moved_at - TAKEN_OUT and moved_at <= o.first_good_at for o in incident.outages)
+    return lasts or (matter is Matter.VIP and around)
 
 
 def named(incident: Incident, cluster: Cluster) -> Incident:
