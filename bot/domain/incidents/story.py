@@ -168,7 +168,7 @@ class Incident:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """Every name that it is about: muting one of them mutes it."""
+        """Every name that it has to do with, its effects included. What mutes it is another matter (:mod:`.muting`)."""
         return frozenset({self.subject, *(t.subject for t in self.seen), *(t.of for t in self.seen if t.of)})
 
     @property
