@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from bot.local.lab.errors import LabError
 from bot.local.lab.image import Image
 from bot.local.lab.network import tap
 
+QEMU = "qemu-system-x86_64"
+COMM = QEMU[:15]  # what proc_pid_comm(5) leaves of it
 MEMORY = "384M"
 KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 apparmor=0 tsc=reliable net.ifnames=0 "
@@ -165,7 +168,7 @@ class Guest:
         path = f"{self.run}/{self.host}"
         argv = [
             *("nsenter", f"--net=/run/netns/{self.net}"),
-            *("qemu-system-x86_64", "-name", self.label, *accelerator()),
+            *(QEMU, "-name", self.label, *accelerator()),
             *("-M", "q35,memory-backend=ram", "-m", MEMORY, "-object", f"{memory},id=ram,size={MEMORY}", "-smp", "1"),
             *("-nodefaults", "-display", "none", "-no-reboot", "-device", "virtio-rng-pci"),
             *("-kernel", str(self.image.kernel), "-initrd", str(self.initrd), "-append", KERNEL_ARGUMENTS),
@@ -250,10 +253,25 @@ class Monitor:
 
 
 def is_guest(pid: int, label: str) -> bool:
-    """Whether process *pid* runs, is no zombie, and is the guest that is called *label*."""
+    """Whether process *pid* is the guest that is called *label*, and is there with at least one of its threads.
+
+    A process that was killed loses its memory first, and with it its command line; the kernel shows it as a zombie
+    while other threads of it still hold its files, its network device among them. It is gone when its pidfd says so:
+    when its last thread is (pidfd_open(2)).
+    """
     try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        if ended.poll(0):
+            return False
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return label.encode() in words and state not in ("Z", "X")
+    finally:
+        os.close(descriptor)
+    return label.encode() in words or (words == [b""] and name == COMM)
