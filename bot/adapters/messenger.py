@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -40,6 +41,9 @@ LOCKED_OUT = frozenset(
         "org_login_required",
     }
 )
+# slack_sdk words the whole of a request, for a debug message that nobody reads, unless its logger itself has a level.
+SILENT = logging.getLogger("slack_sdk.web.messenger")
+SILENT.setLevel(logging.ERROR)
 PER_PAGE = 200  # what Slack recommends at most (docs: Pagination)
 TRIES = 3  # of a call for whose answer somebody waits, when Slack asks for patience
 LONGEST_WAIT_S = 30.0  # such a somebody is not kept longer than this
@@ -63,12 +67,16 @@ class SlackMessenger:
         if self._client is None:
             # A session of its own for every call costs more than half of a call again (measured: docs/speed.md).
             # The time limit has to be the session's: slack_sdk applies its own to sessions that it made only.
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout_s))
+            # Slack's Web API sets no cookie that it would want to have back.
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s), cookie_jar=aiohttp.DummyCookieJar()
+            )
             client = AsyncWebClient(
                 token=self._token,
                 base_url=self._base_url or AsyncWebClient.BASE_URL,
                 session=self._session,
                 timeout=self._timeout_s,
+                logger=SILENT,
             )
             # Nothing is tried again in here. After a broken connection or a server error a post may stand in the
             # channel already: the announcer looks before it posts again. And where Slack asks for patience, a handler

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-_set = object.__setattr__
 
 
 def replace(value: T, **changes: Any) -> T:
@@ -20,12 +19,15 @@ def replace(value: T, **changes: Any) -> T:
     if all(_same(getattr(value, name, changes), new) for name, new in changes.items()):
         return value
     cls: Any = type(value)
-    names: dict[str, None] = _names(cls)
-    if not changes.keys() <= names.keys():
-        raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(changes.keys() - names.keys()))}")
+    parts = _parts(cls)
+    if not changes.keys() <= parts.places.keys():
+        raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(changes.keys() - parts.places.keys()))}")
+    values = [*parts.read(value)]
+    for name, new in changes.items():
+        values[parts.places[name]] = new
     copy: T = cls.__new__(cls)
-    for name in names:
-        _set(copy, name, changes[name] if name in changes else getattr(value, name))
+    for write, new in zip(parts.write, values, strict=True):
+        write(copy, new)
     return copy
 
 
@@ -34,8 +36,16 @@ def _same(old: Any, new: Any) -> bool:
     return old is new or (type(old) is type(new) and bool(old == new))
 
 
-@cache
-def _names(cls: Any) -> dict[str, None]:
-    if hasattr(cls, "__post_init__"):
-        raise TypeError(f"{cls.__name__} works something out when it is made: copy it with dataclasses.replace()")
-    return dict.fromkeys(field.name for field in fields(cls))
+class _Parts:
+    """How the fields of a class are read, all at once, and written, each through its slot; and where each stands."""
+
+    def __init__(self, cls: Any) -> None:
+        if hasattr(cls, "__post_init__"):
+            raise TypeError(f"{cls.__name__} works something out when it is made: copy it with dataclasses.replace()")
+        names = [field.name for field in fields(cls)]
+        self.places = {name: place for place, name in enumerate(names)}
+        self.read = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+        self.write = [getattr(cls, name).__set__ for name in names]
+
+
+_parts = cache(_Parts)

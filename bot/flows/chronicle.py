@@ -23,6 +23,7 @@ from bot.domain.events import (
     QuorumChanged,
     RealServerChanged,
     Recorded,
+    RollCallTaken,
     SelfTestHeard,
     VrrpStateChanged,
 )
@@ -202,13 +203,18 @@ class _Progress:
         log.info("folding the journal", sequence=sequence, of=max(self._of, sequence))
 
 
+SIGNALS = (VrrpStateChanged, RealServerChanged, QuorumChanged, HealthChanged, OutageMeasured, RollCallTaken)
+"""What directors and probes tell, often and urgently: it changes no operation, no mute and no self-test."""
+
+
 def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     """Bring *world* to the state after *recorded*. Events about what the fleet no longer has are passed over."""
     world.sequence = recorded.sequence
     event = recorded.event
-    world.operations = operations.fold(world.operations, recorded)
-    world.mutes = mutes.fold(world.mutes, recorded)
-    world.selftests = selftest.fold(world.selftests, recorded)
+    if not isinstance(event, SIGNALS):
+        world.operations = operations.fold(world.operations, recorded)
+        world.mutes = mutes.fold(world.mutes, recorded)
+        world.selftests = selftest.fold(world.selftests, recorded)
     if isinstance(event, MessagePosted):
         _posted(world, event, recorded.recorded_at)
     if isinstance(event, FallbackSent):

@@ -6,10 +6,11 @@ import re
 from functools import lru_cache
 from ipaddress import IPv4Address
 
+from bot.domain.copies import replace
 from bot.domain.fleet import Address, Forwarding, Protocol
 from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, ServiceKey
 from bot.lvs.errors import Unreadable
-from bot.lvs.lines import Line, lines_of
+from bot.lvs.lines import Line
 
 TOOL = "/proc/net/ip_vs"
 HEADING = (
@@ -50,31 +51,46 @@ def parse_table(text: str) -> IpvsTable:
     kernel's own ticks, so that it is left out, and a firewall mark does not tell its family, which is taken from its
     destinations. A listing can be *torn*, as ipvsadm's can.
     """
-    lines = lines_of(TOOL, text)
-    for number, pattern in enumerate(HEADING):
-        if number >= len(lines):
-            raise Line(tool=TOOL, number=number + 1, text="").unreadable("the listing ends before its heading does")
-        lines[number].matched(pattern, "the heading of an IPVS table")
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    for place, pattern in enumerate(HEADING):
+        if place >= len(lines):
+            raise _line(place + 1, "").unreadable("the listing ends before its heading does")
+        _line(*lines[place]).matched(pattern, "the heading of an IPVS table")
     services: list[tuple[Line, list[IpvsDestination]]] = []
-    for line in lines[3:]:
-        if not line.text.startswith("  -> "):
-            services.append((line, []))
+    for number, line in lines[3:]:
+        if not line.startswith("  -> "):
+            services.append((_line(number, line), []))
         elif services:
-            services[-1][1].append(_destination(line))
+            services[-1][1].append(_destination(number, line))
         else:
-            raise line.unreadable("a destination before any service")
+            raise _line(number, line).unreadable("a destination before any service")
     return IpvsTable(services=tuple(_service(line, tuple(destinations)) for line, destinations in services))
 
 
+def _line(number: int, text: str) -> Line:
+    return Line(tool=TOOL, number=number, text=text)
+
+
 def _service(line: Line, destinations: tuple[IpvsDestination, ...]) -> IpvsService:
+    try:
+        return replace(
+            _service_of(line.text, destinations[0].address.version if destinations else 4), destinations=destinations
+        )
+    except Unreadable as error:
+        raise line.unreadable(error.why) from error
+
+
+@lru_cache(maxsize=512)  # nothing in the line of a service changes while it is there
+def _service_of(text: str, family: int) -> IpvsService:
+    """The service of a line, yet without destinations; those that it has are of *family*."""
+    line = _line(1, text)
     match = line.matched(SERVICE, "a virtual service")
-    key = _key(line, match, destinations)
+    key = _key(line, match, family)
     return IpvsService(
         key=key,
         scheduler=match["scheduler"],
         persistence_netmask=_netmask(match["mask"], key.family) if match["mask"] else None,
         one_packet=match["ops"] is not None,
-        destinations=destinations,
     )
 
 
@@ -86,25 +102,24 @@ def _netmask(mask: str, family: int) -> str | None:
     return None if mask == "FFFFFFFF" else str(IPv4Address(int(mask, 16)))
 
 
-def _key(line: Line, match: re.Match[str], destinations: tuple[IpvsDestination, ...]) -> ServiceKey:
+def _key(line: Line, match: re.Match[str], family: int) -> ServiceKey:
     if match["mark"] is not None:
-        family = destinations[0].address.version if destinations else 4
         return ServiceKey(fwmark=int(match["mark"], 16), family=family)
     address, port = _at(line, match)
     protocol = Protocol(match["protocol"].lower())
     return ServiceKey(protocol=protocol, address=address, port=port, family=address.version)
 
 
-def _destination(line: Line) -> IpvsDestination:
+def _destination(number: int, text: str) -> IpvsDestination:
     try:
-        return _destination_of(line.text)
+        return _destination_of(text)
     except Unreadable as error:
-        raise line.unreadable(error.why) from error
+        raise _line(number, text).unreadable(error.why) from error
 
 
 @lru_cache(maxsize=2048)  # most lines of a BACKUP, and of a quiet MASTER, are the same at each look
 def _destination_of(text: str) -> IpvsDestination:
-    line = Line(tool=TOOL, number=1, text=text)
+    line = _line(1, text)
     match = line.matched(DESTINATION, "a destination (address:port, forwarding, weight, connections)")
     if match["forward"] not in FORWARDING:
         raise line.unreadable("a destination that bypasses IPVS, which no table has")

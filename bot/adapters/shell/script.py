@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,8 +35,13 @@ class Script:
         _, _, printed = stdout.partition(f"\n{self._mark}\n")
         said = stderr.split(f"\n{self._mark}\n")[1:]
         parts: list[Part] = []
-        while match := re.search(rf"\n{self._mark} ([0-9]+)\n", printed):
+        # Not by a regular expression: as each mark is used once, one would be compiled for every answer.
+        end = f"\n{self._mark} "
+        while end in printed:
+            stdout, _, after = printed.partition(end)
+            status, line_feed, printed = after.partition("\n")
+            if not (line_feed and status.isascii() and status.isdecimal()):
+                break  # the rest of it has not come
             error = said[len(parts)] if len(parts) < len(said) else ""
-            parts.append(Part(exit_status=int(match[1]), stdout=printed[: match.start()], stderr=error))
-            printed = printed[match.end() :]
+            parts.append(Part(exit_status=int(status), stdout=stdout, stderr=error))
         return tuple(parts)
