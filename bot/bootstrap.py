@@ -388,6 +388,7 @@ class Bot:
         self._announcer.wake()
 
     def _heard(self, heartbeat: Heartbeat) -> None:
+        self._heartbeats.said(heartbeat.director, heartbeat.trouble)
         # An agent that keepalived has not attached to hears nothing: its heartbeats must not pass for hearing.
         if heartbeat.attached or not heartbeat.keepalived_running:
             self._heartbeats.beat(heartbeat.director)

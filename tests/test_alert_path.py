@@ -80,7 +80,8 @@ def let_sudo_run(sshd: Sshd, agent: Director) -> None:
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+async def site(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    """The site; its parameter is how often the bot expects its agent's heartbeat: hardly ever, unless one asks."""
     async with AsyncExitStack() as stack:
         key, pings = new_key(tmp_path / "key"), list[str]()
         sshd = Sshd(tmp_path / "sshd", key=key)
@@ -93,6 +94,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         settings = json.loads(files.bot.read_text())
         settings["roles"]["terminal"] = [getpass.getuser()]
         settings["ping"] = {"every": 1}
+        settings["intervals"]["heartbeat"] = getattr(request, "param", "1h")
         files.bot.write_text(json.dumps(settings))
         environ = dict(files.environ) | {"LVSBOT_PING_URL": await stack.enter_async_context(monitor(pings))}
         files = BotFiles(directory=files.directory, port=files.port, environ=environ)
@@ -130,6 +132,22 @@ async def test_it_is_tested_from_slack_and_from_a_terminal_and_a_lost_event_is_f
     assert status == 1
     assert "nobody reads the FIFO" in said
     assert "look at `systemctl status lvs-agent` on site-d0" in said
+
+
+@pytest.mark.parametrize("site", ["1s"], indirect=True)
+async def test_what_an_agent_complains_of_is_told_and_its_end_too(site: Site) -> None:
+    def told() -> str:
+        return " ".join(m["text"] for m in site.slack.messages(CHANNEL) if "complains" in m["text"])
+
+    await site.agent.stop()
+    site.agent.keepalived_lets_go()
+    site.agent.fifo.unlink()
+    site.agent.fifo.write_text("not a FIFO")
+    await site.agent.start(ready=False)
+    await site.slack.wait_for(lambda: "The agent on site-d0 complains: fifo: " in told(), 60)
+    assert "is not a FIFO" in told()
+    site.agent.fifo.unlink()
+    await site.slack.wait_for(lambda: "The agent on site-d0 complains no more" in told(), 60)
 
 
 async def test_a_monitor_is_pinged_by_a_bot_that_is_well(site: Site) -> None:

@@ -27,6 +27,7 @@ class Matter(StrEnum):
     CERTIFICATE = "certificate"
     BLIND = "no way in"
     AGENT = "agent"
+    COMPLAINT = "agent's complaint"
     STREAM = "event stream"
     SENSE = "the bot itself"
 
@@ -36,9 +37,9 @@ class Trouble:
     """One thing that is not as it should be.
 
     ``subject`` is a name of the fleet's: an instance (CONTEST, ROLE, VACANCY, VIP, ADDRESS), a director (PROCESS,
-    DIRECTOR, UNIT, TABLE, CHECKER, NAT, BLIND, AGENT, STREAM), a service (SERVICE, DIFFERENCE, CERTIFICATE), a real
-    server (REAL_SERVER, WEIGHT), or what the bot lost (SENSE). ``of`` narrows it down: the director of a WEIGHT or a
-    DIFFERENCE, the real server of a CERTIFICATE.
+    DIRECTOR, UNIT, TABLE, CHECKER, NAT, BLIND, AGENT, COMPLAINT, STREAM), a service (SERVICE, DIFFERENCE,
+    CERTIFICATE), a real server (REAL_SERVER, WEIGHT), or what the bot lost (SENSE). ``of`` narrows it down: the
+    director of a WEIGHT or a DIFFERENCE, the real server of a CERTIFICATE.
     """
 
     matter: Matter

@@ -11,6 +11,7 @@ from datetime import datetime
 import structlog
 
 from bot.domain.events import (
+    AgentComplained,
     AgentSilenceChanged,
     HealthChanged,
     RealServerChanged,
@@ -39,6 +40,7 @@ LEAST_S = 0.2  # between an answer and the next question, also where nobody is s
 TRIES = 5
 LONGEST_BREATH_S = 3.0
 RULE_KNOWN_S = 5.0  # how long a look at the SNAT rule, which takes root, is good for while a VIP fails
+MOST_WORDS = 500  # characters of a complaint that are kept
 RULE_ROUTINE_S = 30.0  # and when all is well: it costs a director more than all the rest
 
 
@@ -313,19 +315,51 @@ def _observed(event: VrrpStateObserved | RealServerObserved, what: str, seen_at:
     return Entry(event=event, source_key=key, at_source=seen_at)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """What an agent complains of (empty: of nothing), ``since`` when and by its ``last`` heartbeat."""
+
+    trouble: str
+    since: datetime
+    last: datetime
+
+
 @dataclass(slots=True)
 class Heartbeats:
-    """When each director's agent was last heard, and what follows from hearing nothing."""
+    """When each director's agent was last heard and what it complained of, and what follows from that, or from nothing.
+
+    What an agent complains of for a moment (the webhook was away) is over by itself, and is not worth telling.
+    """
 
     fleet: Fleet
     clock: Clock
     interval_s: float
     expected: frozenset[str]
     heard: dict[str, datetime] = field(default_factory=dict)
+    complains: dict[str, Complaint] = field(default_factory=dict)
 
     def beat(self, director: str) -> None:
         """The agent on *director* was heard just now."""
         self.heard[director] = self.clock.now()
+
+    def said(self, director: str, trouble: str | None) -> None:
+        """What the agent on *director* complains of by its last heartbeat; None where it is well."""
+        now, before = self.clock.now(), self.complains.get(director)
+        goes_on = before is not None and before.trouble and trouble
+        since = before.since if before is not None and goes_on else now
+        self.complains[director] = Complaint(trouble=(trouble or "")[:MOST_WORDS], since=since, last=now)
+
+    def complaints(self, known: Mapping[str, Mapping[str, str]]) -> tuple[AgentComplained, ...]:
+        """What changed against the complaints that are *known*, by cluster and director. Other words are no change."""
+        found = []
+        for cluster in self.fleet.clusters:
+            for director in cluster.directors:
+                heard = self.complains.get(director.name)
+                if heard is None or bool(heard.trouble) == (director.name in known[cluster.name]):
+                    continue
+                if not heard.trouble or (heard.last - heard.since).total_seconds() >= 3 * self.interval_s:
+                    found.append(AgentComplained(cluster=cluster.name, director=director.name, trouble=heard.trouble))
+        return tuple(found)
 
     def changes(self, silent: Mapping[str, frozenset[str]], since: datetime) -> tuple[AgentSilenceChanged, ...]:
         """What changed against the *silent* directors by cluster. *since*: when listening began."""
@@ -347,12 +381,15 @@ class Heartbeats:
 
 
 async def watch_silence(chronicle: Chronicle, heartbeats: Heartbeats) -> None:
-    """Record silence and its end, once a second, until cancelled."""
+    """Record silence, complaints and their ends, once a second, until cancelled."""
     since = heartbeats.clock.now()
     while True:
         await asyncio.sleep(1)
-        silent = {name: s.silent for name, s in chronicle.world.situations.items()}
-        changes = heartbeats.changes(silent, since)
+        situations = chronicle.world.situations
+        changes: tuple[AgentSilenceChanged | AgentComplained, ...] = (
+            *heartbeats.changes({name: s.silent for name, s in situations.items()}, since),
+            *heartbeats.complaints({name: s.complaining_agents for name, s in situations.items()}),
+        )
         if changes:
             try:
                 await chronicle.append(*(Entry(event=change) for change in changes))

@@ -11,6 +11,7 @@ import structlog
 
 from bot.domain import findings, incidents, mutes, operations, selftest, situation
 from bot.domain.events import (
+    AgentComplained,
     AgentGap,
     AgentSilenceChanged,
     BotStarted,
@@ -286,7 +287,9 @@ def _known(event: Event, cluster: Cluster) -> bool:
         case HealthChanged() | OutageMeasured() | CertificateChanged():
             service = next((s for s in cluster.services if s.name == event.service), None)
             return service is not None and (event.real_server is None or service.member(event.real_server) is not None)
-        case RealServerChanged() | QuorumChanged() | AgentSilenceChanged() | AgentGap() | SelfTestHeard():
+        case RealServerChanged() | QuorumChanged() | SelfTestHeard():
+            return _has(cluster, event.director)
+        case AgentSilenceChanged() | AgentComplained() | AgentGap():
             return _has(cluster, event.director)
         case _:
             return True

@@ -75,6 +75,7 @@ _STILL = {
     Matter.REAL_SERVER: "{about} is still down",
     Matter.BLIND: "{about} still does not let the bot in",
     Matter.AGENT: "the agent on {about} is still silent",
+    Matter.COMPLAINT: "the agent on {about} still complains",
 }
 
 
@@ -234,6 +235,7 @@ _OVER = {
     Kind.CERTIFICATE_EXPIRING: "The certificate of {about} was renewed",
     Kind.NO_WAY_IN: "{about} lets the bot in again",
     Kind.AGENT_SILENT: "The agent on {about} reports in again",
+    Kind.AGENT_COMPLAINS: "The agent on {about} complains no more",
     Kind.EVENTS_MISSED: "{about}: an event had been missed; what it says and what it holds agree again",
     Kind.BOT_BLIND: "The bot sees again: its {about} is back",
 }

@@ -386,6 +386,12 @@ def test_where_nobody_hears_agents_the_journal_s_word_counts() -> None:
     assert Patient(heard=None, situation=silent).amiss() == [("sv1", "agent", BAD)]
 
 
+def test_what_an_agent_complains_of_is_told_in_its_words() -> None:
+    patient = Patient(situation=replace(calm(), complaining_agents={"sv1": "spool: No space left on device"}))
+    assert patient.amiss() == [("sv1", "agent", BAD)]
+    assert patient.only().found == "it complains: spool: No space left on device"
+
+
 def test_an_agent_that_lost_events_is_a_warning() -> None:
     patient = Patient(situation=replace(calm(), gaps={"sv1": "its spool was full"}))
     assert patient.only().found == "it lost events: its spool was full"

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import CertificateChanged, NatPath, QuorumChanged, RollCallAnswer, Sense, SenseChanged, VrrpState
+from bot.domain.events import (
+    AgentComplained,
+    CertificateChanged,
+    NatPath,
+    QuorumChanged,
+    RollCallAnswer,
+    Sense,
+    SenseChanged,
+    VrrpState,
+)
 from bot.domain.health import Outcome
 from bot.domain.incidents import Incident, Kind
 from bot.domain.observed import UnitActive, key_of
@@ -64,6 +73,10 @@ def sense(pen: Pen, at: float, which: Sense, *, lost: bool) -> Pen:
     since = NOON + timedelta(seconds=at)
     detail = f"the bot's {which.value} is not there"
     return pen.at(at, SenseChanged(cluster="site", sense=which, lost=lost, since=since, detail=detail))
+
+
+def complaint(pen: Pen, at: float, trouble: str) -> Pen:
+    return pen.at(at, AgentComplained(cluster="site", director="sv2", trouble=trouble))
 
 
 def quorum(pen: Pen, at: float, *, up: bool) -> Pen:
@@ -325,6 +338,14 @@ CASES = {
         ends=lambda pen: certificate(pen, 160, 93, expiring=False),
         told="The certificate of http ends at 2026-03-04 12:00 UTC",
         over="The certificate of http was renewed",
+    ),
+    "an agent that complains": Case(
+        kind=Kind.AGENT_COMPLAINS,
+        subject="sv2",
+        begins=lambda pen: complaint(pen, 100, "spool: /var/lib/lvs-agent cannot be written: No space left on device"),
+        ends=lambda pen: complaint(pen, 160, ""),
+        told="The agent on sv2 complains: spool: /var/lib/lvs-agent cannot be written: No space left on device",
+        over="The agent on sv2 complains no more",
     ),
     "no way in": Case(
         kind=Kind.NO_WAY_IN,

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.events import (
+    AgentComplained,
     AgentSilenceChanged,
     Event,
     HealthChanged,
@@ -90,6 +91,35 @@ def test_one_that_was_never_heard_counts_from_when_listening_began() -> None:
         ("sv1", None),
         ("sv2", None),
     }
+
+
+FULL = "spool: /var/lib/lvs-agent cannot be written: No space left on device"
+
+
+def test_what_an_agent_complains_of_for_three_intervals_is_recorded_once_and_so_is_its_end() -> None:
+    clock = Stopped()
+    beats = Heartbeats(fleet=FLEET, clock=clock, interval_s=10, expected=frozenset({"sv1", "sv2"}))
+    none: dict[str, dict[str, str]] = {"site": {}}
+    recorded = {"site": {"sv1": FULL}}
+
+    def beat(at: float, trouble: str | None) -> None:
+        clock.at = NOON + timedelta(seconds=at)
+        beats.said("sv1", trouble)
+
+    assert beats.complaints(recorded) == (), "a bot that has just begun has not heard it yet"
+    for at in (0, 10, 20):
+        beat(at, "delivery: connection refused")
+        assert beats.complaints(none) == (), "it may be over at the next one"
+    beat(30, FULL)
+    complained = AgentComplained(cluster="site", director="sv1", trouble=FULL)
+    assert beats.complaints(none) == (complained,)
+    beat(40, "spool: in other words")
+    assert beats.complaints(recorded) == ()
+    beat(50, None)
+    assert beats.complaints(recorded) == (replace(complained, trouble=""),)
+    beat(60, FULL)
+    clock.at = NOON + timedelta(seconds=200)
+    assert beats.complaints(none) == (), "one that has fallen silent said it once, and no more"
 
 
 def vrrp(state: VrrpState, *, group: bool = False) -> VrrpStateChanged:

@@ -154,6 +154,10 @@ def agent(look: Look, name: str) -> Iterator[Finding]:
         found = "it is silent: what keepalived says there does not reach the bot"
         heard = "" if last is None else f" (last heard {_ago(known.now - last)} ago)"
         yield Finding(about=name, looked_at="agent", judgement=Judgement.BAD, found=found + heard, then=then)
+    elif complaint := known.situation.complaining_agents.get(name):
+        yield Finding(
+            about=name, looked_at="agent", judgement=Judgement.BAD, found=f"it complains: {complaint}", then=then
+        )
     elif lost:
         found = f"it lost events: {lost}"
         yield Finding(about=name, looked_at="agent", judgement=Judgement.WARNING, found=found, then=then)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from bot.domain.events.actors import Actor, Via
 from bot.domain.events.agents import (
+    AgentComplained,
     AgentGap,
     AgentLineUnreadable,
     AgentSilenceChanged,
@@ -48,6 +49,7 @@ from bot.domain.events.selftests import SelfTestFinished, SelfTestHeard, SelfTes
 
 __all__ = [
     "Actor",
+    "AgentComplained",
     "AgentGap",
     "AgentLineUnreadable",
     "AgentSilenceChanged",
@@ -108,6 +110,7 @@ Event = (
     | SelfTestHeard
     | BotStarted
     | RollCallTaken
+    | AgentComplained
     | AgentSilenceChanged
     | HealthChanged
     | OutageMeasured

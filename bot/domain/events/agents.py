@@ -78,6 +78,15 @@ class AgentGap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentComplained:
+    """A director's agent has complained of ``trouble`` for a while, in its own words; empty: it complains no more."""
+
+    cluster: str
+    director: str
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSilenceChanged:
     """A director's agent stopped reporting in (``silent``), or does so again. ``last_heard`` is its last heartbeat."""
 

@@ -29,6 +29,7 @@ PRECEDENCE = (
     Matter.CERTIFICATE,
     Matter.BLIND,
     Matter.AGENT,
+    Matter.COMPLAINT,
     Matter.STREAM,
     Matter.SENSE,
 )
@@ -55,6 +56,7 @@ KINDS = {
     Matter.CERTIFICATE: Kind.CERTIFICATE_EXPIRING,
     Matter.BLIND: Kind.NO_WAY_IN,
     Matter.AGENT: Kind.AGENT_SILENT,
+    Matter.COMPLAINT: Kind.AGENT_COMPLAINS,
     Matter.STREAM: Kind.EVENTS_MISSED,
     Matter.SENSE: Kind.BOT_BLIND,
 }
@@ -82,6 +84,7 @@ CLEAR_AT_ONCE = frozenset(
         Matter.NAT,
         Matter.WEIGHT,
         Matter.CERTIFICATE,
+        Matter.COMPLAINT,
         Matter.SENSE,
     }
 )

@@ -29,6 +29,8 @@ def words_for(trouble: Trouble, situation: Situation) -> str:
             return next((e.detail for s, e in situation.senses.items() if s.value == about), "")
         case Matter.AGENT:
             return f"no word from the agent on {about}"
+        case Matter.COMPLAINT:
+            return f"the agent on {about} complains: {situation.complaining_agents[about]}"
         case Matter.BLIND:
             return f"{about} is there, and does not let the bot in: {situation.answers[about].answer.error}"
         case _:
@@ -60,6 +62,7 @@ def well_again(trouble: Trouble, incident: Incident) -> str:
         Matter.REAL_SERVER: f"{about} is up again",
         Matter.SERVICE: f"{about} has a healthy real server again",
         Matter.AGENT: f"the agent on {about} reports in again",
+        Matter.COMPLAINT: f"the agent on {about} complains no more",
         Matter.CONTEST: "one director holds the address again",
         Matter.ROLE: "" if incident.returned_at else f"{incident.old_master} stands by as BACKUP",
         Matter.VACANCY: f"the address of {about} is held again",

@@ -28,6 +28,7 @@ def _of_director(situation: Situation, name: str) -> Iterator[Trouble]:
         Matter.DIRECTOR: situation.unreachable(name),
         Matter.BLIND: situation.shut_out(name),
         Matter.AGENT: name in situation.silent,
+        Matter.COMPLAINT: name in situation.complaining_agents,
         Matter.STREAM: name in situation.gaps,
         Matter.UNIT: situation.answered(name) is not None and bool(faults(situation, name)),
     }

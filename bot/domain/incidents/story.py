@@ -36,6 +36,7 @@ class Kind(StrEnum):
     CERTIFICATE_EXPIRING = "certificate expiring"
     NO_WAY_IN = "no way in"
     AGENT_SILENT = "agent silent"
+    AGENT_COMPLAINS = "agent complains"
     EVENTS_MISSED = "events missed"
     BOT_BLIND = "the bot is blind"
 

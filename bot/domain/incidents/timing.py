@@ -19,6 +19,7 @@ MILD = frozenset(
         Kind.CERTIFICATE_EXPIRING,
         Kind.EVENTS_MISSED,
         Kind.AGENT_SILENT,
+        Kind.AGENT_COMPLAINS,
     }
 )
 

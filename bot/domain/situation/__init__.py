@@ -6,6 +6,7 @@ from datetime import datetime
 
 from bot.domain.copies import replace
 from bot.domain.events import (
+    AgentComplained,
     AgentGap,
     AgentSilenceChanged,
     CertificateChanged,
@@ -84,18 +85,24 @@ def fold(state: Situation, recorded: Recorded, cluster: Cluster) -> Situation:
             return checked(state, event, recorded, cluster)
         case RealServerObserved():
             return believed(state, (event.director, event.service, event.real_server), event.up, at)
-        case AgentSilenceChanged() | AgentGap() | CertificateChanged() | SenseChanged():
+        case AgentSilenceChanged() | AgentComplained() | AgentGap() | CertificateChanged() | SenseChanged():
             return _aside(state, event)
         case _:
             return state
 
 
-def _aside(state: Situation, event: AgentSilenceChanged | AgentGap | CertificateChanged | SenseChanged) -> Situation:
+def _aside(
+    state: Situation, event: AgentSilenceChanged | AgentComplained | AgentGap | CertificateChanged | SenseChanged
+) -> Situation:
     match event:
         case AgentSilenceChanged(silent=True):
             return replace(state, silent=state.silent | {event.director})
         case AgentSilenceChanged():
             return replace(state, silent=state.silent - {event.director})
+        case AgentComplained():
+            others = {d: trouble for d, trouble in state.complaining_agents.items() if d != event.director}
+            said = {event.director: event.trouble} if event.trouble else {}
+            return replace(state, complaining_agents={**others, **said})
         case AgentGap():
             lost = f"{event.lost} lines" if event.lost else "an unknown number of lines"
             return replace(state, gaps={**state.gaps, event.director: f"{lost} lost: {event.why}"})

@@ -113,7 +113,8 @@ class Situation:
     (director, service) -> since when keepalived there says that the quorum is lost. ``contested``: instance -> since
     when roll calls in a row found its address on more than one director, ``split`` those where a second one did.
     ``holders``: instance -> who held it at the last look, as far as was known by then. ``readdressed``: instance -> the
-    director that gave its address up and took it again at once, and when. ``gaps``: director -> what its agent lost.
+    director that gave its address up and took it again at once, and when. ``gaps``: director -> what its agent lost;
+    ``complaining_agents``: director -> what its agent complains of.
     ``missed``: (director, instance) -> when it was MASTER, as it told too late. ``watching_since``: when the bot was
     last started: what was before, nobody may have probed.
 
@@ -142,6 +143,7 @@ class Situation:
     senses: Mapping[Sense, SenseChanged] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
     gaps: Mapping[str, str] = field(default_factory=dict)
+    complaining_agents: Mapping[str, str] = field(default_factory=dict)
     missed: Mapping[tuple[str, str], Said] = field(default_factory=dict)
     checks: Mapping[tuple[str, str, str], tuple[Check, ...]] = field(default_factory=dict)
     rumoured: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
