@@ -44,6 +44,7 @@ log = structlog.get_logger(__name__)
 # Slack's clock and ours may differ by so much, and what was posted is still found by the time at which it was due.
 LOOKBACK = timedelta(minutes=5)
 REFUSED_S = 300.0  # the same words are tried again after this: the bot may have been invited to the channel meanwhile
+QUIET_S = 60.0  # when nothing was said for so long, Slack is asked whether it is there
 LONG_WAIT_S = 10.0  # when Slack asks for more patience than this, what ends meanwhile is summed up
 MOST_AT_ONCE = (
     60  # keys in the metadata of one summary, which Slack bounds (docs: chat.postMessage, metadata_too_large)
@@ -185,6 +186,7 @@ class Announcer:
         *,
         again_s: float = 0.5,
         away_s: float = 2.0,
+        quiet_s: float = QUIET_S,
         pace: Pace | None = None,
     ) -> None:
         self._chronicle = chronicle
@@ -193,6 +195,7 @@ class Announcer:
         self._projection = projection
         self._again_s = again_s
         self._away_s = away_s
+        self._quiet_s = quiet_s
         self._wanted = asyncio.Event()
         self._pace = pace or Pace()
         self._limits = Limits()
@@ -209,6 +212,7 @@ class Announcer:
         self._gap_since: datetime | None = None
         self._overtaken = False
         self._owed: set[str] = set()
+        self._answered_at = clock.monotonic()
         self.away_since: datetime | None = None
         self.on_back: Callable[[], None] = lambda: None
         """Called when Slack takes messages again after it took none."""
@@ -267,7 +271,7 @@ class Announcer:
         owed = [a for a in self._projection(self._chronicle.world, self._clock.now()) if self._is_owed(a)]
         self._owed = {a.key for a in owed}
         due = [a for a in owed if self._may_be_tried(a)]
-        if not due and not self.reachable:
+        if not due and (not self.reachable or self._clock.monotonic() - self._answered_at >= self._quiet_s):
             return await self._greet()
         waits = [self._again_s]
         for group in self._unsure(due):
@@ -440,6 +444,9 @@ class Announcer:
             # The post may have arrived although its answer did not: look for it before posting it again.
             self._doubtful |= {a.key for a in task.about}
             self._absent -= {a.key for a in task.about}
+        self._away(error)
+
+    def _away(self, error: MessengerUnavailable) -> None:
         if self.reachable:
             log.warning("slack is away: what is to be said waits in the journal", error=str(error))
             self.away_since = self._gap_since = self._clock.now()
@@ -460,6 +467,7 @@ class Announcer:
         self._reached()
 
     def _reached(self) -> None:
+        self._answered_at = self._clock.monotonic()
         if self.away_since is not None:
             log.info("slack is back", away_since=self.away_since.isoformat())
             self._able_since = self._clock.now()
@@ -467,10 +475,14 @@ class Announcer:
         self.away_since = None
 
     async def _greet(self) -> float:
-        """Nothing is to be said, but whether Slack is back decides what is said elsewhere: ask."""
+        """Nothing is to be said, but whether Slack is there decides what is said elsewhere: ask."""
         try:
             await self._messenger.greet()
-        except MessengerUnavailable:
+        except RateLimited:
+            self._answered_at = self._clock.monotonic()
+            return self._again_s if self.reachable else self._away_s  # who asks for patience is there
+        except MessengerUnavailable as error:
+            self._away(error)
             return self._away_s
         self._reached()
         return self._again_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -72,14 +73,20 @@ class Desk:
 
     @asynccontextmanager
     async def live(
-        self, *, started: datetime | None = None, channel: str = "#lvs-site"
+        self, *, started: datetime | None = None, channel: str = "#lvs-site", quiet_s: float = 60
     ) -> AsyncIterator[tuple[Chronicle, Announcer]]:
         chronicle = Chronicle(self.journal, FLEET)
         await chronicle.catch_up()
         messenger = SlackMessenger(self.slack.bot_token, self.slack.base_url)
         clock = Clock(started or datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
         announcer = Announcer(
-            chronicle, messenger, clock, projection({"site": channel}, lambda _op: None), again_s=0.05, away_s=0.1
+            chronicle,
+            messenger,
+            clock,
+            projection({"site": channel}, lambda _op: None),
+            again_s=0.05,
+            away_s=0.1,
+            quiet_s=quiet_s,
         )
         clock.at = datetime(2026, 3, 1, 12, 10, tzinfo=UTC)
         running = asyncio.create_task(announcer.run())
@@ -151,6 +158,25 @@ async def test_while_slack_is_away_nothing_is_lost_and_afterwards_all_is_told_in
         desk.slack.faults.clear()
         await desk.agreed(chronicle, 2)
         assert ["web2" in text for text in desk.texts()] == [True, False]
+
+
+async def test_that_slack_is_away_is_noticed_although_there_is_nothing_to_say(desk: Desk) -> None:
+    async with desk.live(quiet_s=0.1) as (_, announcer), asyncio.timeout(20):
+        while len(asked := [call for call in desk.slack.calls if call.method == "auth.test"]) < 3:
+            await asyncio.sleep(0.01)
+        assert announcer.reachable
+        assert all(later.at - sooner.at >= 0.1 for sooner, later in itertools.pairwise(asked)), "not at every look"
+        desk.slack.faults.rate_limited(2, retry_after=1)
+        while len(desk.slack.calls) < len(asked) + 2:
+            await asyncio.sleep(0.01)
+            assert announcer.reachable, "who asks for patience is there"
+        desk.slack.faults.clear()
+        desk.slack.faults.down(60)
+        while announcer.reachable:
+            await asyncio.sleep(0.01)
+        desk.slack.faults.clear()
+        while not announcer.reachable:
+            await asyncio.sleep(0.01)
 
 
 async def test_limits_and_server_errors_are_waited_out(desk: Desk) -> None:
