@@ -37,7 +37,7 @@ from bot.flows.alerting import Heartbeats, RollCaller, watch_silence
 from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
 from bot.flows.doctor import Doctor
-from bot.flows.errands import Errands
+from bot.flows.errands import BREAK_S, Errands, Try
 from bot.flows.falling_back import Fallback
 from bot.flows.hands import Hands
 from bot.flows.operating import Operator
@@ -290,6 +290,7 @@ class Bot:
                 lambda operation: self._operator.connected.get(operation),
                 escalate_to=settings.alerts.escalate_to,
                 call=settings.alerts.call,
+                command=settings.slack.command,
             ),
         )
         self._ways = ways_of(settings.alerts.fallback)
@@ -474,16 +475,24 @@ class Bot:
 
     async def _adopt_orphans(self) -> None:
         """Carry on what was confirmed and whose process is gone: this bot's own, after a crash, and the terminal's."""
-        adopted: set[str] = set()
+        left: set[str] = set()
+        tries: dict[str, Try] = {}
         while True:
-            for operation in self._parts.chronicle.world.operations.by_id.values():
-                if operation.id in adopted or not operation.in_hand or operation.runner is None:
-                    continue
-                if is_left(operation.runner, self._parts.runner):
-                    adopted.add(operation.id)
+            now, before = self._parts.clock.monotonic(), left
+            in_hand = [o for o in self._parts.chronicle.world.operations.by_id.values() if o.in_hand and o.runner]
+            own = self._parts.runner
+            # This bot's own, too: where the journal was away for a moment, what carried it has ended. It counts when
+            # it is found twice, for between the button and the work there is a moment, too.
+            left = {o.id for o in in_hand if o.runner == own and o.id not in self._operator.carrying}
+            for operation in in_hand:
+                assert operation.runner is not None
+                stray = operation.id in left & before or is_left(operation.runner, own)
+                last = tries.get(operation.id, Try())
+                if stray and operation.id not in self._operator.carrying and now >= last.next_at:
+                    tries[operation.id] = last.after(now)
                     log.warning("carrying on an operation", operation=operation.id, phase=operation.phase.value)
                     self._errands.start(self._operator.carry_out(operation.id), f"carry on {operation.id}")
-            await asyncio.sleep(2)
+            await asyncio.sleep(BREAK_S)
 
     async def _retain(self) -> None:
         """Let samples go that are older than the settings say, once an hour."""

@@ -35,7 +35,7 @@ Config = Annotated[
     typer.Option("--config", "-c", envvar="LVSBOT_CONFIG", help="The bot's settings; docs/settings.md explains them."),
 ]
 DEFAULT = Path("config/bot.yaml")
-err = Console(stderr=True)
+err = Console(stderr=True, emoji=False)  # :b: is a part of many an IPv6 address
 
 
 @app.command()
@@ -242,7 +242,13 @@ def _record(config: Path, command: Command) -> None:
 
 
 def _change(config: Path, command: Command, *, yes: bool, dry_run: bool, wait: bool) -> None:
-    confirmed = None if yes else lambda: typer.confirm(f"{command.verb.value.capitalize()} {command.name}?", err=True)
+    def asked() -> bool:
+        try:
+            return typer.confirm(f"{command.verb.value.capitalize()} {command.name}?", err=True)
+        except typer.Abort:
+            return False  # who closes the line (Ctrl-D) has not said yes
+
+    confirmed = None if yes else asked
     if confirmed and not dry_run and not sys.stdin.isatty():
         err.print("nobody is there to confirm: say --yes, or --dry-run to see the commands", style="red")
         raise typer.Exit(2)
@@ -276,7 +282,7 @@ def _terminal(config: Path, command: Command, work: Callable[..., Awaitable[int]
                 parts.doctor(),
                 parts.shell,
                 parts.clock,
-                Console(),
+                Console(emoji=False),
                 err,
                 channels=settings.slack.channels,
             )

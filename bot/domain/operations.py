@@ -113,10 +113,32 @@ class Override:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """Every operation that matters still, and every override."""
+    """Every operation that matters still, and every override.
+
+    ``starts``: how often an operation was started (or adopted) in each cluster: who begins the next one has to know
+    of all before it.
+    """
 
     by_id: Mapping[str, Operation] = field(default_factory=dict)
     overrides: Mapping[tuple[str, str], Override] = field(default_factory=dict)
+    starts: Mapping[str, int] = field(default_factory=dict)
+
+    def drained(self, cluster: str) -> frozenset[str]:
+        """The real servers of *cluster* that are to have weight 0, whatever the tables show just now."""
+        return frozenset(name for of, name in self.overrides if of == cluster)
+
+    def changed_by_another(self, operation: Operation) -> Operation | None:
+        """Another operation that is changing the real server of *operation* right now, or None."""
+        return next(
+            (
+                op
+                for op in self.by_id.values()
+                if op.phase is Phase.RUNNING
+                and op.id != operation.id
+                and (op.cluster, op.real_server) == (operation.cluster, operation.real_server)
+            ),
+            None,
+        )
 
     def override(self, cluster: str, real_server: str) -> Override | None:
         """The override on *real_server*, or None."""
@@ -156,6 +178,9 @@ def fold(state: Operations, recorded: Recorded) -> Operations:
             operation = state.by_id.get(event.operation)
             if operation is None or operation.over:
                 return state
+            if isinstance(event, OperationStarted):
+                count = state.starts.get(operation.cluster, 0) + 1
+                state = replace(state, starts={**state.starts, operation.cluster: count})
             return _with(state, _progress(operation, event))
         case _:
             return state

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.domain.events import OperationKind, Step
 from bot.domain.fleet import Cluster, RealServer, VirtualService
-from bot.domain.observed import IpvsDestination, IpvsTable, destination_of
+from bot.domain.observed import IpvsDestination, IpvsTable, destination_of, key_of
 
 # How lvs.ipvsadm builds the argv that sets a weight; passed in, because the domain does not know the tools.
 SetWeight = Callable[[VirtualService, IpvsDestination, int], tuple[str, ...]]
@@ -56,28 +56,32 @@ def plan_drain(
     healthy: Callable[[str, str], bool | None],
     set_weight: SetWeight,
     *,
+    drained: frozenset[str] = frozenset(),
     forced: bool = False,
 ) -> Plan | Refusal | NothingToDo:
     """Set *server* to weight 0 on every director, in every service that has it.
 
-    *healthy(service, real server)* is what the probes say (None: not known). Refuses when a director cannot be
-    observed (a drain on one director alone is lost at failover) and when a service would be left without a healthy
-    real server, unless *forced*.
+    *healthy(service, real server)* is what the probes say (None: not known); *drained* are the real servers that are
+    to have weight 0, whatever the tables show just now. Refuses when a director cannot be observed (a drain on one
+    director alone is lost at failover) and when a service would be left without a healthy real server, unless
+    *forced*.
     """
     refusal = _unobserved(views, forced)
     if refusal:
         return refusal
-    emptied = _emptied(cluster, server, views, healthy)
-    if emptied and not forced:
-        names = ", ".join(emptied)
-        return Refusal(
-            reason=f"{server.name} is the last healthy real server of {names}: nobody would be left to answer.",
-            instead=f"drain {server.name} --force",
-            can_force=True,
-        )
     steps = _steps(cluster, server, views, set_weight, lambda _director, _service: 0)
     if not steps:
         return _nothing(cluster, server, views, "has weight 0 on every director already")
+    emptied = _emptied(cluster, server, views, healthy, drained)
+    if emptied and not forced:
+        names = ", ".join(emptied)
+        last = f"{server.name} is the last healthy real server of {names}: nobody would be left to answer."
+        dead = all(healthy(service, server.name) is False for service in emptied)
+        return Refusal(
+            reason=f"No other real server of {names} is healthy, nor is {server.name} itself." if dead else last,
+            instead=f"drain {server.name} --force",
+            can_force=True,
+        )
     warnings = [
         f"{view.director} cannot be reached ({view.error}): it keeps its weight." for view in views if not view.table
     ]
@@ -94,8 +98,13 @@ def plan_restore(
     views: tuple[View, ...],
     recorded: Mapping[tuple[str, str], int],
     set_weight: SetWeight,
+    *,
+    drained: bool = False,
 ) -> Plan | Refusal | NothingToDo:
-    """Give *server* its weights back: the ones *recorded* by (director, service) at the drain, else the configured."""
+    """Give *server* its weights back: the ones *recorded* by (director, service) at the drain, else the configured.
+
+    Of one that is *drained* the drain has to be ended also where there is nothing to run.
+    """
     refusal = _unobserved(views, forced=False)
     if refusal:
         return refusal
@@ -108,7 +117,23 @@ def plan_restore(
 
     steps = _steps(cluster, server, views, set_weight, wanted)
     if not steps:
-        return _nothing(cluster, server, views, "has its weight on every director already")
+        nothing = _nothing(cluster, server, views, "has its weight on every director already")
+        if not drained:
+            return nothing
+        there = isinstance(nothing, NothingToDo)
+        warning = (
+            f"keepalived has given {server.name} its weight back already: this ends its drain, so that it keeps it."
+            if there
+            else f"{server.name} is in no director's table, because its check fails: this ends its drain, so that it "
+            "takes clients when it is well again."
+        )
+        return Plan(
+            kind=OperationKind.RESTORE,
+            cluster=cluster.name,
+            real_server=server.name,
+            steps=(),
+            warnings=(warning,),
+        )
     return Plan(kind=OperationKind.RESTORE, cluster=cluster.name, real_server=server.name, steps=steps)
 
 
@@ -133,13 +158,22 @@ def _unobserved(views: tuple[View, ...], forced: bool) -> Refusal | None:
 
 
 def _emptied(
-    cluster: Cluster, server: RealServer, views: tuple[View, ...], healthy: Callable[[str, str], bool | None]
+    cluster: Cluster,
+    server: RealServer,
+    views: tuple[View, ...],
+    healthy: Callable[[str, str], bool | None],
+    drained: frozenset[str],
 ) -> list[str]:
-    """The services that would have no other healthy real server with a weight on some director."""
+    """The services that would have no other healthy real server with a weight on some director that has them."""
     emptied = []
     for service in cluster.services_of(server.name):
-        others = [cluster.real_server(m.real_server) for m in service.members if m.real_server != server.name]
-        tables = [view.table for view in views if view.table is not None]
+        others = [
+            cluster.real_server(m.real_server)
+            for m in service.members
+            if m.real_server != server.name and m.real_server not in drained
+        ]
+        # Where keepalived is stopped nobody is served, now or then.
+        tables = [view.table for view in views if view.table is not None and view.table.service(key_of(service))]
         for table in tables:
             standing = [o for o in others if _serves(table, service, o) and healthy(service.name, o.name) is not False]
             if not standing:

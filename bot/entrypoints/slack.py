@@ -196,7 +196,7 @@ class SlackListeners:
             await say(respond, answer_message(done, self._command))
         elif done is not None:
             message = (
-                mute_cleared_message(done.mute)
+                mute_cleared_message(done.mute, done.covering)
                 if ends
                 else mute_set_message(done.mute, done.before, done.asked, command=self._command)
             )

@@ -33,7 +33,7 @@ from bot.views.incident_list import (
     incident_list_lines,
     incident_story_lines,
 )
-from bot.views.mutes import mutes_json, mutes_lines
+from bot.views.mutes import mutes_json, mutes_lines, unmuted
 from bot.views.operation import headline
 from bot.views.selftest import selftest_lines
 from bot.views.status import status_json, status_lines
@@ -180,7 +180,8 @@ class Terminal:
         if isinstance(done, Answer):
             return self._decline(done)
         if command.verb is Verb.UNMUTE:
-            self._print([f"{done.mute.subject} is told of again"])
+            told = f"{done.mute.subject} is told of again"
+            self._print([unmuted(done.mute, done.covering) if done.covering else told])
         else:
             self._print(mutes_lines([done.mute], self._clock.now()))
         return DONE
@@ -247,12 +248,14 @@ class Terminal:
             while not work.done():
                 now = self._chronicle.world.operations.by_id[operation.id]
                 progress.update(escape(headline(now, self._operator.connected.get(operation.id))))
-                if now.phase is Phase.WAITING and not wait:
+                if now.phase is Phase.WAITING and not now.failures and not wait:
                     work.cancel()
                 await asyncio.wait({work}, timeout=0.5)
         ended = self._chronicle.world.operations.by_id[operation.id]
         if work.cancelled():
-            self._out.print("weight 0 on every director; the running bot goes on counting", highlight=False)
+            self._out.print(
+                f"{headline(ended, None)}; the running bot goes on with that", markup=False, highlight=False
+            )
             return DONE
         work.result()
         self._out.print(headline(ended, None), markup=False, highlight=False)
@@ -267,7 +270,7 @@ class Terminal:
             self._err.print(line, markup=False, highlight=False, soft_wrap=True)
         for warning in operation.warnings:
             self._err.print(f"[yellow]warning:[/] {escape(warning)}")
-        if not total:
+        if operation.steps and not total:
             self._err.print("  no active connection", style="dim")
 
     def _say(self, answer: Answer) -> None:

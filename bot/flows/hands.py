@@ -31,12 +31,14 @@ MUTED_BY_BUTTON = timedelta(hours=1)
 class MuteSaid:
     """A mute that was set, or ended, just now.
 
-    A new one was ``asked`` for that long, and takes the place of the one ``before``.
+    A new one was ``asked`` for that long, and takes the place of the one ``before``. What was unmuted may still be
+    muted, with all of its cluster: ``covering``.
     """
 
     mute: Mute
     asked: timedelta = timedelta(0)
     before: Mute | None = None
+    covering: Mute | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +134,17 @@ class Hands:
         if hindered:
             return hindered
         event = IncidentAcknowledged(cluster=incident.cluster, incident=incident.id, by=request.by)
-        # Whoever is first is the one: everybody's acknowledgement has the same key.
-        await self._chronicle.append(Entry(event=event, source_key=f"acknowledged:{reference(incident)}"))
+        # Whoever is first is the one: for what is told now, everybody's acknowledgement has the same key. (An incident
+        # that goes on as a greater one, or anew, is nobody's yet.)
+        told = incident.timeline[-1].at.isoformat() if incident.timeline else ""
+        await self._chronicle.append(Entry(event=event, source_key=f"acknowledged:{reference(incident)}:{told}"))
         after = self.incident(reference(incident))
-        if isinstance(after, Shown) and after.incident.acknowledged_by not in (None, request.by):
-            return _not_to_be_acknowledged(after.incident) or after
-        return after
+        if isinstance(after, Answer) or after.incident.acknowledged_by == request.by:
+            return after
+        # It has ended meanwhile, or somebody was faster.
+        return _not_to_be_acknowledged(after.incident) or Answer(
+            text=f"Incident {incident.id} cannot be taken just now."
+        )
 
     # --- muting ---------------------------------------------------------------------------------------------------
 
@@ -200,7 +207,8 @@ class Hands:
             return self._nothing_to_unmute(request.command)
         event = MuteCleared(cluster=meant[0].cluster, subject=meant[0].subject, by=request.by)
         (recorded,) = await self._chronicle.append(Entry(event=event, source_key=f"unmute:{request.request_id}"))
-        return MuteSaid(mute=meant[0]) if recorded else None
+        covering = self._chronicle.world.mutes.of(meant[0].cluster, (), self._clock.now())
+        return MuteSaid(mute=meant[0], covering=covering) if recorded else None
 
     def _nothing_to_unmute(self, command: Command) -> Answer:
         assert command.name is not None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -39,6 +40,9 @@ from bot.lvs import ipvsadm
 from bot.lvs.errors import Unreadable
 
 log = structlog.get_logger(__name__)
+
+PLANS_HOLD = timedelta(minutes=30)  # how old a plan may be when it is confirmed
+STARTS_TRIED = 5  # how often others of the cluster may begin while one looks
 
 KINDS = {Verb.DRAIN: OperationKind.DRAIN, Verb.RESTORE: OperationKind.RESTORE}
 
@@ -92,8 +96,10 @@ class Operator:
         self._poll_s = poll_s
         self._patience_s = patience_s
         self._on_count = on_count
-        self.connected: dict[str, dict[str, int]] = {}
-        """Active connections left, by operation and director: a moment's count, not journalled."""
+        self.connected: dict[str, dict[str, int | None]] = {}
+        """Active connections left, by operation and director (None: it cannot be asked): a moment's, not journalled."""
+        self.carrying: dict[str, asyncio.Event] = {}
+        """The operations that this process is carrying out just now, and what is set when it no longer is."""
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -148,11 +154,13 @@ class Operator:
         self, kind: OperationKind, cluster: Cluster, server: RealServer, *, forced: bool
     ) -> Plan | Refusal | NothingToDo:
         views = await observe_to_change(self._shell, cluster)
-        situation = self._chronicle.world.situations[cluster.name]
+        situation, operations = self._chronicle.world.situations[cluster.name], self._chronicle.world.operations
         if kind is OperationKind.DRAIN:
-            return plan_drain(cluster, server, views, situation.healthy, set_weight, forced=forced)
-        override = self._chronicle.world.operations.override(cluster.name, server.name)
-        return plan_restore(cluster, server, views, override.weights if override else {}, set_weight)
+            drained = operations.drained(cluster.name)
+            return plan_drain(cluster, server, views, situation.healthy, set_weight, drained=drained, forced=forced)
+        override = operations.override(cluster.name, server.name)
+        recorded = override.weights if override else {}
+        return plan_restore(cluster, server, views, recorded, set_weight, drained=override is not None)
 
     # --- confirming -----------------------------------------------------------------------------------------------
 
@@ -162,6 +170,10 @@ class Operator:
         answer = await self._button(operation, operation_id, by, "confirm")
         if answer:
             return answer
+        assert operation is not None
+        if self._clock.now() - operation.requested_at > PLANS_HOLD:
+            await self._call_off(operation, f"nobody confirmed it within {PLANS_HOLD.total_seconds() / 60:.0f} minutes")
+            return Answer(text="This was asked long ago, and the directors may have changed: ask again.")
         event = OperationConfirmed(operation=operation_id, by=by, runner=self._runner)
         (recorded,) = await self._chronicle.append(Entry(event=event, source_key=f"decided:{operation_id}"))
         if recorded is None:
@@ -198,7 +210,22 @@ class Operator:
 
     async def carry_out(self, operation_id: str) -> Operation:
         """Take a confirmed operation to its verdict, from wherever it stands: also after a crash in the middle."""
+        if operation_id in self.carrying:
+            await self.carrying[operation_id].wait()
+            return self._current(operation_id)
+        ended = self.carrying[operation_id] = asyncio.Event()
+        try:
+            return await self._carry_out(operation_id)
+        finally:
+            del self.carrying[operation_id]
+            ended.set()
+
+    async def _carry_out(self, operation_id: str) -> Operation:
         operation = self._current(operation_id)
+        gone = self._gone(operation)
+        if gone and not operation.over:
+            await self._give_up(operation, f"{gone} is no longer in the fleet file")
+            return self._current(operation_id)
         if operation.phase is Phase.CONFIRMED:
             await self._start(operation)
         else:
@@ -214,7 +241,7 @@ class Operator:
         if operation.failures:
             await self._finish(operation, Verdict.FAILED, _failed(operation))
         elif operation.kind is OperationKind.RESTORE:
-            await self._finish(operation, Verdict.DONE, "")
+            await self._finish_restore(operation)
         else:
             await self._wait_until_drained(operation)
         return self._current(operation_id)
@@ -222,19 +249,66 @@ class Operator:
     def _current(self, operation_id: str) -> Operation:
         return self._chronicle.world.operations.by_id[operation_id]
 
+    def _gone(self, operation: Operation) -> str:
+        """What of *operation* the fleet file does not have any more; empty where it has all of it."""
+        cluster = next((c for c in self._chronicle.fleet.clusters if c.name == operation.cluster), None)
+        if cluster is None:
+            return operation.cluster
+        known = {
+            *(server.name for server in cluster.real_servers),
+            *(director.name for director in cluster.directors),
+            *(service.name for service in cluster.services),
+        }
+        named = (operation.real_server, *(name for s in operation.steps for name in (s.director, s.service)))
+        return next((name for name in named if name not in known), "")
+
+    async def _give_up(self, operation: Operation, reason: str) -> None:
+        if operation.phase is Phase.CONFIRMED:
+            await self._call_off(operation, reason)
+        else:
+            await self._finish(operation, Verdict.FAILED, reason)
+
     async def _start(self, operation: Operation) -> None:
+        """Look again, and begin: by what every other operation in the cluster, of whatever process, has begun."""
         cluster = self._chronicle.fleet.cluster(operation.cluster)
+        async with AsyncExitStack() as held:
+            # What is seen must not change before the intention stands: a drain that is just being re-asserted would
+            # take back to 0 what a restore found in order.
+            for director in cluster.directors:
+                await held.enter_async_context(self._shell.changing(director))
+            for _ in range(STARTS_TRIED):
+                await self._chronicle.catch_up()
+                if self._current(operation.id).phase is not Phase.CONFIRMED:
+                    return
+                if await self._begin(operation, cluster):
+                    return
+        await self._call_off(operation, "others began something in this cluster again and again meanwhile: ask again")
+
+    async def _begin(self, operation: Operation, cluster: Cluster) -> bool:
+        """Whether it is decided: begun, or called off. Where another operation began meanwhile, it is not."""
+        operations = self._chronicle.world.operations
+        place = f"{cluster.name}:{operations.starts.get(cluster.name, 0)}"
+        other = operations.changed_by_another(operation)
+        if other is not None:
+            which = f"{other.kind.value} {other.id} by {other.by.name}"
+            await self._call_off(operation, f"{operation.real_server} is being changed right now: {which}")
+            return True
         server = cluster.real_server(operation.real_server)
         plan = await self._plan(operation.kind, cluster, server, forced=operation.forced)
         if isinstance(plan, Refusal):
             await self._call_off(operation, f"what was true when you asked no longer is: {plan.reason}")
-            return
+            return True
         steps = plan.steps if isinstance(plan, Plan) else ()
         if not still_holds(operation.steps, steps):
             await self._call_off(operation, "the directors changed since you were shown the commands: ask again")
-            return
+            return True
         started = OperationStarted(operation=operation.id, runner=self._runner, steps=steps)
-        await self._chronicle.append(Entry(event=started), Entry(event=_intention(operation, steps)))
+        # Two plans may each leave one real server, and not the same: the keys let only one begin in each place.
+        begun = await self._chronicle.append(
+            Entry(event=started, source_key=f"started:{place}"),
+            Entry(event=_intention(operation, steps), source_key=f"intended:{place}"),
+        )
+        return all(begun)
 
     async def _adopt(self, operation: Operation) -> None:
         if operation.runner != self._runner:
@@ -302,6 +376,23 @@ class Operator:
         )
         await self._chronicle.append(Entry(event=event))
 
+    async def _finish_restore(self, operation: Operation) -> None:
+        """Judge by the tables of all directors: another process may have taken one of them back to 0 meanwhile."""
+        cluster = self._chronicle.fleet.cluster(operation.cluster)
+        server = cluster.real_server(operation.real_server)
+        seen = await observe_all(self._shell, cluster)
+        configured = {s.name for s in cluster.services_of(server.name) if (m := s.member(server.name)) and m.weight}
+        at_0 = [
+            f"{one.director} shows weight 0 in {service.name}"
+            for one in seen
+            for service in cluster.services_of(server.name)
+            if one.table is not None and service.name in configured and _weight(one.table, service, server) == 0
+        ]
+        if at_0:
+            await self._finish(operation, Verdict.FAILED, f"{'; '.join(at_0)}: ask again")
+        else:
+            await self._finish(operation, Verdict.DONE, "")
+
     async def _wait_until_drained(self, operation: Operation) -> None:
         """Count the connections down until none is left, patience ends or a restore takes over."""
         cluster = self._chronicle.fleet.cluster(operation.cluster)
@@ -309,22 +400,23 @@ class Operator:
         began = self._clock.now()
         empty = 0
         while True:
+            await self._chronicle.catch_up()  # a terminal's process hears of a restore in Slack by this only
             override = self._chronicle.world.operations.override(cluster.name, server.name)
             if override is None or override.operation != operation.id:
                 await self._finish(operation, Verdict.SUPERSEDED, "another operation took over")
                 return
-            counts, unread = _counts(await observe_all(self._shell, cluster), cluster, server)
+            seen = await observe_all(self._shell, cluster)
+            counts = _counts(seen, cluster, server)
             self.connected[operation.id] = counts
             self._on_count()
             # A listing can be torn while keepalived rebuilds its table: nobody is told "drained" on one look.
-            empty = empty + 1 if not any(counts.values()) and not unread else 0
+            well = all(left == 0 for left in counts.values()) and not _weighted(seen, cluster, server)
+            empty = empty + 1 if well else 0
             if empty == 2:
                 await self._finish(operation, Verdict.DRAINED, "")
                 return
             if self._overdue(operation, began):
-                left = sum(counts.values())
-                detail = f"{left} active connections are left; {server.name} stays at weight 0"
-                await self._finish(operation, Verdict.STILL_CONNECTED, detail)
+                await self._finish(operation, Verdict.STILL_CONNECTED, _hinders(counts, seen, cluster, server))
                 return
             await asyncio.sleep(self._poll_s)
 
@@ -362,19 +454,43 @@ def _weight(table: IpvsTable, service: VirtualService, server: RealServer) -> in
     return None if found is None else found.weight
 
 
-def _counts(
-    observed: tuple[Observed, ...], cluster: Cluster, server: RealServer
-) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Active connections of *server* by director, and the directors that could not be asked."""
-    counts: dict[str, int] = {}
-    unread = []
-    for one in observed:
-        if one.table is None:
-            unread.append(one.director)
-            continue
-        found = (destination_of(one.table, service, server) for service in cluster.services_of(server.name))
-        counts[one.director] = sum(destination.active for destination in found if destination)
-    return counts, tuple(unread)
+def _counts(observed: tuple[Observed, ...], cluster: Cluster, server: RealServer) -> dict[str, int | None]:
+    """Active connections of *server* by director; None of one that could not be asked."""
+    return {
+        one.director: None if one.table is None else sum(d.active for d in _places(one.table, cluster, server))
+        for one in observed
+    }
+
+
+def _weighted(observed: tuple[Observed, ...], cluster: Cluster, server: RealServer) -> tuple[str, ...]:
+    """The directors that send new connections to *server*."""
+    return tuple(
+        one.director
+        for one in observed
+        if one.table is not None and any(d.weight for d in _places(one.table, cluster, server))
+    )
+
+
+def _places(table: IpvsTable, cluster: Cluster, server: RealServer) -> list[IpvsDestination]:
+    found = (destination_of(table, service, server) for service in cluster.services_of(server.name))
+    return [destination for destination in found if destination is not None]
+
+
+def _hinders(
+    counts: Mapping[str, int | None], observed: tuple[Observed, ...], cluster: Cluster, server: RealServer
+) -> str:
+    """Why *server* is not drained after all that time, in words."""
+    left = sum(count or 0 for count in counts.values())
+    unread = [director for director, count in counts.items() if count is None]
+    weighted = _weighted(observed, cluster, server)
+    return "; ".join(
+        (
+            *([f"{left} active connection{' is' if left == 1 else 's are'} left"] if left else []),
+            *(f"{director} cannot be asked" for director in unread),
+            *(f"{director} gives it new connections" for director in weighted),
+            *([] if left or unread or weighted else ["its last connection has only just ended"]),
+        )
+    )
 
 
 def _failed(operation: Operation) -> str:

@@ -30,13 +30,14 @@ from bot.views.notices import (
     reminder_message,
     worse_message,
 )
+from bot.views.operation import Connected as Counts
 from bot.views.operation import operation_message
 from bot.views.selftest import selftest_message
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Connected = Callable[[str], Mapping[str, int] | None]
+Connected = Callable[[str], Counts | None]
 
 # What was over for this long when the bot first comes to say it is no longer news, and its message is left as it is.
 STALE = timedelta(hours=12)
@@ -136,10 +137,12 @@ def projection(
     *,
     escalate_to: Mapping[str, str] | None = None,
     call: tuple[str, ...] = (),
+    command: str = "/lvs",
 ) -> Projection:
     """The projection for clusters whose alerts go to *channels*; *connected* gives a drain's momentary counts.
 
     An escalation goes to the channel of the cluster in *escalate_to* and mentions those in *call*.
+    *command* is what one asks the bot with.
     """
     drafts = Drafts()
     pages: dict[str, Page] = {}
@@ -160,7 +163,7 @@ def projection(
             yield from page.announcements
         for operation in world.operations.by_id.values():
             if operation.channel and _to_be_shown(operation) and not _stale(operation.ended_at, now):
-                yield _of_operation(operation, operation.channel, connected(operation.id), drafts)
+                yield _of_operation(operation, operation.channel, connected(operation.id), drafts, command)
         for test in world.selftests.by_id.values():
             where = test.channel or channels.get(test.cluster)
             if where and test.worth_telling and not _stale(test.finished_at, now):
@@ -335,7 +338,7 @@ def _missed(incident: Incident) -> Missed | None:
 
 
 def _of_operation(
-    operation: Operation, channel: str, connected: Mapping[str, int] | None, drafts: Drafts
+    operation: Operation, channel: str, connected: Counts | None, drafts: Drafts, command: str
 ) -> Announcement:
     key = f"operation:{operation.id}"
     counts = None if connected is None else dict(connected)  # as they are now: the operator goes on counting
@@ -345,7 +348,7 @@ def _of_operation(
         lambda: Announcement(
             key=key,
             channel=channel,
-            message=operation_message(operation, counts),
+            message=operation_message(operation, counts, command=command),
             born=operation.requested_at,
             passing=operation.phase is Phase.WAITING and counts is not None,
         ),

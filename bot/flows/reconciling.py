@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -13,7 +14,7 @@ from bot.domain.operations import Operations
 from bot.flows.chronicle import Chronicle
 from bot.flows.observing import CommandFailed, read_table, read_table_to_change
 from bot.flows.operating import set_weight
-from bot.flows.ports import Entry, RemoteShell, ShellError
+from bot.flows.ports import Entry, JournalUnavailable, RemoteShell, ShellError
 from bot.lvs.errors import Unreadable
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,8 @@ class Reconciler:
         server = cluster.real_server(name)
         error = None
         async with self._shell.changing(director):
+            with contextlib.suppress(JournalUnavailable):
+                await self._chronicle.catch_up()  # a terminal's process may have restored it
             if not _in_force(self._chronicle.world.operations, cluster_name, name):
                 return
             try:

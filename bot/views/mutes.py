@@ -29,11 +29,20 @@ def mute_set_message(mute: Mute, before: Mute | None, asked: timedelta, *, comma
     return SlackMessage(text=escape(text), blocks=(section("\n".join(lines)), context(hint)))
 
 
-def mute_cleared_message(mute: Mute) -> SlackMessage:
-    """*mute* was ended before its time."""
-    text = f"{mute.subject} is no longer {_what(mute)}"
-    lines = f"*{escape(text)}*: what is wrong with it is told again. It was {_what(mute)} by {person(mute.by)}."
+def mute_cleared_message(mute: Mute, covering: Mute | None = None) -> SlackMessage:
+    """*mute* was ended before its time; *covering* is a mute of its whole cluster that still holds."""
+    text = unmuted(mute, covering)
+    told = "" if covering is not None else " What is wrong with it is told again."
+    lines = f"*{escape(text)}*.{told} It was {_what(mute)} by {person(mute.by)}."
     return SlackMessage(text=escape(text), blocks=(section(lines),))
+
+
+def unmuted(mute: Mute, covering: Mute | None = None) -> str:
+    """The sentence for a *mute* that was ended; *covering* as above."""
+    text = f"{mute.subject} is no longer {_what(mute)} itself"
+    if covering is None:
+        return text.removesuffix(" itself")
+    return f"{text}, but all of {covering.cluster} is {_what(covering)} until {day_and_clock(covering.until)} UTC"
 
 
 def mutes_message(mutes: Sequence[Mute], now: datetime) -> SlackMessage:

@@ -21,18 +21,24 @@ ICONS = {
 }
 
 
-def operation_message(operation: Operation, connected: Mapping[str, int] | None = None) -> SlackMessage:
-    """*operation* as it stands. *connected*: active connections left, by director, while it drains."""
+Connected = Mapping[str, int | None]
+"""Active connections left, by director; None of one that cannot be asked."""
+
+
+def operation_message(
+    operation: Operation, connected: Connected | None = None, *, command: str = "/lvs"
+) -> SlackMessage:
+    """*operation* as it stands. *connected*: what is left while it drains. *command* is what one asks the bot with."""
     title = headline(operation, connected)
     blocks: list[Block] = [section(f"*{escape(title)}*")]
     blocks += preformatted(_step_lines(operation))
     blocks += [section(f":warning: {escape(warning)}") for warning in operation.warnings]
     last = [_buttons(operation)] if operation.phase is Phase.PLANNED else []
-    last.append(context(*_remarks(operation)))
+    last.append(context(*_remarks(operation, command)))
     return SlackMessage(text=cut(escape(title), 3000), blocks=limited(blocks, last))
 
 
-def headline(operation: Operation, connected: Mapping[str, int] | None) -> str:
+def headline(operation: Operation, connected: Connected | None) -> str:
     """The one sentence that a phone shows: where the operation stands."""
     name, verb = operation.real_server, operation.kind.value
     match operation.phase:
@@ -41,7 +47,7 @@ def headline(operation: Operation, connected: Mapping[str, int] | None) -> str:
         case Phase.CONFIRMED | Phase.RUNNING:
             return f"{'Draining' if verb == 'drain' else 'Restoring'} {name}: setting weights"
         case Phase.WAITING:
-            return f"Draining {name}: {_left(connected)}"
+            return f"Draining {name}: {_left(operation, connected)}"
         case Phase.CANCELLED:
             return f"{verb.capitalize()} {name}: nothing was changed ({operation.detail})"
         case Phase.FINISHED:
@@ -49,15 +55,23 @@ def headline(operation: Operation, connected: Mapping[str, int] | None) -> str:
 
 
 def _active(operation: Operation) -> str:
+    if not operation.steps:
+        return "No command has to run: its drain ends"
     count = sum(step.active for step in operation.steps)
     return f"{plural(count, 'active connection')} right now" if count else "It has no active connection right now"
 
 
-def _left(connected: Mapping[str, int] | None) -> str:
+def _left(operation: Operation, connected: Connected | None) -> str:
     if connected is None:
-        return "weight 0 everywhere, counting what is left"
-    left = sum(connected.values())
-    return f"{plural(left, 'active connection')} left" if left else "no active connection left, looking once more"
+        return f"weight 0 on {_directors(operation)}, counting what is left"
+    left = sum(count or 0 for count in connected.values())
+    asked = [director for director, count in connected.items() if count is not None]
+    unread = [director for director, count in connected.items() if count is None]
+    where = f" on {listed(asked)}" if unread and asked else ""
+    if not unread:
+        return f"{plural(left, 'active connection')} left" if left else "no active connection left, looking once more"
+    counted = f"{plural(left, 'active connection') if left else 'no active connection'} left{where}; " if asked else ""
+    return f"{counted}{listed(unread)} cannot be asked"
 
 
 def _verdict(operation: Operation) -> str:
@@ -66,9 +80,11 @@ def _verdict(operation: Operation) -> str:
         case Verdict.DRAINED:
             return f"{name} is drained: weight 0 on {_directors(operation)}, no active connection left"
         case Verdict.DONE:
+            if not operation.steps:
+                return f"{name} is not drained any more; no command had to run"
             return f"{name} is back in service: {_weights(operation)}"
         case Verdict.STILL_CONNECTED:
-            return f"{name} is at weight 0, but not empty: {operation.detail}"
+            return f"{name} is at weight 0 on {_directors(operation)}, but not drained: {operation.detail}"
         case Verdict.SUPERSEDED:
             return f"Draining {name} was ended by another operation"
         case _:
@@ -113,7 +129,8 @@ def _mark(operation: Operation, step: Step) -> str:
 
 def _buttons(operation: Operation) -> Block:
     verb, name = operation.kind.value, operation.real_server
-    what = f"*{plural(len(operation.steps), 'command')}* will run on {escape(_directors(operation))}, exactly as shown."
+    run = f"*{plural(len(operation.steps), 'command')}* will run on {escape(_directors(operation))}, exactly as shown."
+    what = run if operation.steps else "No command will run: its drain ends."
     risky = operation.forced or bool(operation.warnings)
     style = "danger" if risky else "primary"
     yes = button(
@@ -126,12 +143,12 @@ def _buttons(operation: Operation) -> Block:
     return actions(f"operation:{operation.id}", [yes, button("Cancel", action=CANCEL, value=operation.id)])
 
 
-def _remarks(operation: Operation) -> list[str]:
+def _remarks(operation: Operation, command: str) -> list[str]:
     remarks = [f"{operation.id} · asked for by {person(operation.by)} at {clock(operation.requested_at)} UTC"]
     if operation.confirmed_by:
         remarks.append(f"confirmed by {person(operation.confirmed_by)}")
     if operation.verdict is Verdict.FAILED and operation.kind is OperationKind.DRAIN:
         remarks.append("What could not be set is tried again when the director answers, until it is restored")
     elif operation.verdict in (Verdict.DRAINED, Verdict.STILL_CONNECTED):
-        remarks.append(f"It stays drained until `/lvs restore {escape(operation.real_server)}`")
+        remarks.append(f"It stays drained until `{escape(command)} restore {escape(operation.real_server)}`")
     return remarks
