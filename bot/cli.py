@@ -35,7 +35,14 @@ Config = Annotated[
     typer.Option("--config", "-c", envvar="LVSBOT_CONFIG", help="The bot's settings; docs/settings.md explains them."),
 ]
 DEFAULT = Path("config/bot.yaml")
-err = Console(stderr=True, emoji=False)  # :b: is a part of many an IPv6 address
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where a command prints. Without rich's emoji: ``:b:`` is a part of many an IPv6 address."""
+    return Console(stderr=stderr, emoji=False)
+
+
+err = console(stderr=True)
 
 
 @app.command()
@@ -282,7 +289,7 @@ def _terminal(config: Path, command: Command, work: Callable[..., Awaitable[int]
                 parts.doctor(),
                 parts.shell,
                 parts.clock,
-                Console(emoji=False),
+                console(),
                 err,
                 channels=settings.slack.channels,
             )

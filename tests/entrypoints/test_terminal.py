@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from bot import cli
 from bot.adapters.clock import SystemClock
 from bot.domain.commands import Command, parse
 from bot.domain.events import HealthChanged, IncidentAcknowledged, OperationDenied
@@ -22,7 +23,7 @@ from bot.flows.chronicle import Chronicle
 from bot.flows.doctor import Doctor
 from bot.flows.hands import Hands
 from bot.flows.operating import Operator
-from bot.flows.ports import Entry
+from bot.flows.ports import Entry, Unreachable
 from bot.flows.selftest_requests import SelfTestRequests
 from tests.domain.reference import FLEET, SITE
 from tests.fakes.journal import MemoryJournal
@@ -162,3 +163,21 @@ async def test_the_draft_of_a_post_mortem_is_printed_once_it_is_over(screen: Scr
     await screen.web1(Outcome.HEALTHY)
     assert await screen.terminal.export(asks(f"export {number}")) == DONE
     assert screen.printed().startswith("# Post-mortem: ")
+
+
+def test_an_ipv6_address_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = "sudo ipvsadm -e -t [2001:db8:a:b::1]:80 -r [fd00:100:bee:1::5]:80"
+    cli.console().print(argv, markup=False, highlight=False, soft_wrap=True)
+    cli.console(stderr=True).print(argv, markup=False, highlight=False, soft_wrap=True)
+    assert capsys.readouterr() == (f"{argv}\n", f"{argv}\n")
+
+
+async def test_who_does_not_wait_is_told_where_it_has_weight_0() -> None:
+    screen = Screen()
+    screen.shell.hosts["sv2"].refuses = Unreachable
+    screen.shell.hosts["sv1"].destination(SITE.service("http"), "10.100.0.11:80").active = 3
+    status = await screen.terminal.change(asks("drain web1 --force"), confirmed=None, dry_run=False, wait=False)
+    assert (status, screen.printed()) == (
+        DONE,
+        "Draining web1: weight 0 on sv1, counting what is left; the running bot goes on with that\n",
+    )

@@ -29,6 +29,7 @@ from bot.flows.hands import Draft, Hands, MuteSaid
 from bot.flows.operating import Answer, Request
 from bot.flows.ports import Entry
 from bot.views.incident_list import Shown
+from bot.views.mutes import mute_cleared_message
 from tests.domain.reference import NOON, SITE, answer
 from tests.fakes.journal import MemoryJournal
 
@@ -337,3 +338,61 @@ async def test_what_is_over_is_exported_once_for_each_asking(desk: Desk) -> None
     assert "asked for by carol" in draft.content
     assert await desk.hands.export(asks(f"export {number}", CAROL, "r4")) is None
     assert await desk.events(IncidentExported) == [IncidentExported(cluster="site", incident=number, by=CAROL)]
+
+
+async def test_what_began_anew_or_as_a_greater_story_can_be_taken_again() -> None:
+    desk = Desk()
+    number = await desk.down()
+    desk.clock.at += timedelta(seconds=30)
+    assert isinstance(await desk.hands.acknowledge(asks(f"ack site/{number}")), Shown)
+    desk.clock.at += timedelta(seconds=30)
+    await desk.web1(Outcome.HEALTHY)
+    for service, server in (("http", None), ("http", "web1")):
+        desk.clock.at += timedelta(seconds=20)
+        event = HealthChanged(
+            cluster="site",
+            service=service,
+            real_server=server,
+            outcome=Outcome.UNHEALTHY,
+            reason="refused",
+            since=desk.clock.at,
+        )
+        await desk.chronicle.append(Entry(event=event))
+    (incident,) = desk.chronicle.world.incidents["site"].open
+    assert (incident.id, incident.acknowledged_by) == (number, None), "clients feel it now: that was not taken"
+    again = await desk.hands.acknowledge(asks(f"ack site/{number}", by=CAROL, request_id="r9"))
+    assert isinstance(again, Shown)
+    assert again.incident.acknowledged_by == CAROL
+
+
+async def test_who_takes_what_ends_just_then_is_told_so_and_can_take_it_when_it_begins_again() -> None:
+    desk = Desk()
+    number = await desk.down()
+    desk.clock.at += timedelta(seconds=30)
+    real = desk.journal.append
+
+    async def just_before(*entries: Entry) -> object:
+        desk.journal.append = real  # type: ignore[method-assign]
+        await desk.web1(Outcome.HEALTHY)
+        return await real(*entries)
+
+    desk.journal.append = just_before  # type: ignore[method-assign,assignment]
+    late = await desk.hands.acknowledge(asks(f"ack site/{number}"))
+    assert isinstance(late, Answer)
+    assert "is over since" in late.text
+    desk.clock.at += timedelta(seconds=60)
+    await desk.web1(Outcome.UNHEALTHY)
+    again = await desk.hands.acknowledge(asks(f"ack site/{number}", request_id="r2"))
+    assert isinstance(again, Shown)
+    assert again.incident.acknowledged_by == ALICE
+
+
+async def test_what_is_unmuted_itself_may_still_be_muted_with_its_cluster() -> None:
+    desk = Desk()
+    await desk.hands.mute(asks("mute site 1d", request_id="a"))
+    await desk.hands.mute(asks("mute site/web1 2h", request_id="b"))
+    done = await desk.hands.unmute(asks("unmute site/web1", request_id="c"))
+    assert isinstance(done, MuteSaid)
+    said = mute_cleared_message(done.mute, done.covering)
+    assert said.text == "web1 is no longer muted itself, but all of site is muted until 03-02 12:00:00 UTC"
+    assert "told again" not in str(said.blocks)
