@@ -33,11 +33,12 @@ from bot.entrypoints.server import HttpServer, health_routes, slack_routes
 from bot.entrypoints.slack import SlackListeners, make_app
 from bot.entrypoints.socket_mode import SocketMode
 from bot.entrypoints.webhook import DirectorAccess, Heartbeat, WebhookSettings, webhook_routes
+from bot.flows.adopting import Adopter
 from bot.flows.alerting import Heartbeats, RollCaller, watch_silence
 from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
 from bot.flows.doctor import Doctor
-from bot.flows.errands import BREAK_S, Errands, Try
+from bot.flows.errands import Errands
 from bot.flows.falling_back import Fallback
 from bot.flows.hands import Hands
 from bot.flows.operating import Operator
@@ -56,6 +57,7 @@ from bot.views.words import span
 
 log = structlog.get_logger(__name__)
 
+LONGEST_ELSEWHERE = timedelta(hours=2)  # that a terminal on another machine is taken to be at an operation
 SETTLED_S = 60.0
 """Seconds after a start before the first scheduled self-test: agents that waited for the bot deliver first."""
 
@@ -65,16 +67,18 @@ def runner_name(kind: str) -> str:
     return f"{kind}:{socket.gethostname()}:{os.getpid()}:{_began(os.getpid())}"
 
 
-def is_left(runner: str, own: str) -> bool:
-    """Whether what *runner* had in hand is left behind, as seen by the bot called *own*.
+def is_left(runner: str, own: str, age: timedelta) -> bool:
+    """Whether what *runner* had in hand is left behind, as seen by the bot called *own*, *age* after it was asked for.
 
-    Only one bot works on a journal at a time, so another bot's name is a dead one's. A terminal command on another
-    machine is taken to live.
+    Only one bot works on a journal at a time, so another bot's name is a dead one's. Whether a terminal command on
+    another machine lives cannot be seen: it is taken to, for as long as an operation can last.
     """
     kind, host, pid, began = runner.split(":")
     if kind == "bot":
         return runner != own
-    return host == socket.gethostname() and _began(int(pid)) != int(began)
+    if host != socket.gethostname():
+        return age > LONGEST_ELSEWHERE
+    return _began(int(pid)) != int(began)
 
 
 def _began(pid: int) -> int:
@@ -320,6 +324,7 @@ class Bot:
             for cluster in settings.fleet.clusters
         ]
         self._reconciler = Reconciler(chronicle, parts.shell)
+        self._adopter = Adopter(chronicle, self._operator, self._errands, clock, own=parts.runner, is_left=is_left)
         self._prober = NetworkProber()
         self._probing = Probing(chronicle, self._prober, self._probes())
         self._schedule = ProbeSchedule(self._probes(), self._probing.ask, self._probing.flush)
@@ -427,7 +432,7 @@ class Bot:
             self._fallback.run(),
             self._reconciler.run(),
             self._follow(),
-            self._adopt_orphans(),
+            self._adopter.run(),
             self._retain(),
             parts.snapshots.run(),
             watch_silence(parts.chronicle, self._heartbeats),
@@ -472,27 +477,6 @@ class Bot:
             except JournalUnavailable as error:
                 log.error("the journal cannot be followed", error=str(error))
                 await asyncio.sleep(1)
-
-    async def _adopt_orphans(self) -> None:
-        """Carry on what was confirmed and whose process is gone: this bot's own, after a crash, and the terminal's."""
-        left: set[str] = set()
-        tries: dict[str, Try] = {}
-        while True:
-            now, before = self._parts.clock.monotonic(), left
-            in_hand = [o for o in self._parts.chronicle.world.operations.by_id.values() if o.in_hand and o.runner]
-            own = self._parts.runner
-            # This bot's own, too: where the journal was away for a moment, what carried it has ended. It counts when
-            # it is found twice, for between the button and the work there is a moment, too.
-            left = {o.id for o in in_hand if o.runner == own and o.id not in self._operator.carrying}
-            for operation in in_hand:
-                assert operation.runner is not None
-                stray = operation.id in left & before or is_left(operation.runner, own)
-                last = tries.get(operation.id, Try())
-                if stray and operation.id not in self._operator.carrying and now >= last.next_at:
-                    tries[operation.id] = last.after(now)
-                    log.warning("carrying on an operation", operation=operation.id, phase=operation.phase.value)
-                    self._errands.start(self._operator.carry_out(operation.id), f"carry on {operation.id}")
-            await asyncio.sleep(BREAK_S)
 
     async def _retain(self) -> None:
         """Let samples go that are older than the settings say, once an hour."""

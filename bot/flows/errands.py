@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 
 import structlog
 
@@ -14,21 +13,6 @@ from bot.flows.ports import JournalUnavailable, MessengerUnavailable
 log = structlog.get_logger(__name__)
 
 Apology = Callable[[str], Awaitable[None]]
-
-BREAK_S = 2.0  # before what went wrong is tried a second time
-LONGEST_BREAK_S = 300.0  # and at most, however often it went wrong
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
-    """How often something was tried, and when it may be again (monotonic seconds)."""
-
-    count: int = 0
-    next_at: float = 0.0
-
-    def after(self, now: float) -> Try:
-        """One more, at *now*: each time it waits for longer."""
-        return Try(count=self.count + 1, next_at=now + min(BREAK_S * 2**self.count, LONGEST_BREAK_S))
 
 
 class Errands:
