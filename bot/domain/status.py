@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from bot.domain.fleet import Cluster, RealServer, VirtualService
+from bot.domain.fleet import Cluster, Director, RealServer, VirtualService
 from bot.domain.incidents import Incident, Trouble, troubles_of
 from bot.domain.observed import IpvsDestination, Observed, UnitActive, destination_of, key_of
 from bot.domain.operations import Operation, Override
@@ -56,7 +56,10 @@ class ServiceRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """One cluster. ``observed`` holds the directors that were asked; ``services`` the services that are shown."""
+    """One cluster. ``observed`` holds every director of it; ``services`` the services that are shown.
+
+    ``director`` is the one that alone is shown; None for all of them.
+    """
 
     cluster: Cluster
     at: datetime
@@ -65,10 +68,16 @@ class Status:
     situation: Situation
     incidents: tuple[Incident, ...]
     operations: tuple[Operation, ...]
+    director: str | None = None
+
+    @property
+    def shown(self) -> tuple[Observed, ...]:
+        """The directors that are shown."""
+        return tuple(o for o in self.observed if self.director in (None, o.director))
 
     @property
     def readable(self) -> tuple[Observed, ...]:
-        """The directors whose table could be read: the columns of the tables."""
+        """The directors whose table could be read: a place each in the rows of the tables."""
         return tuple(o for o in self.observed if o.table is not None)
 
     @property
@@ -108,9 +117,9 @@ def status_of(
     overrides: Mapping[tuple[str, str], Override],
     incidents: tuple[Incident, ...] = (),
     operations: tuple[Operation, ...] = (),
-    only: RealServer | VirtualService | None = None,
+    only: Director | RealServer | VirtualService | None = None,
 ) -> Status:
-    """Join what was *observed* with what is known; *only* narrows it to one real server or service."""
+    """Join what was *observed* with what is known; *only* narrows what is shown to one of them."""
     readable = [o.table for o in observed if o.table is not None]
     services = []
     for service in cluster.services:
@@ -141,4 +150,5 @@ def status_of(
         situation=situation,
         incidents=incidents,
         operations=operations,
+        director=only.name if isinstance(only, Director) else None,
     )

@@ -1,4 +1,4 @@
-"""/lvs status: ask the directors that a name is about, and join it with what is known."""
+"""/lvs status: ask every director of what a name is about, and join it with what is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from bot.domain.fleet import Cluster, Director, Found, NotFound, RealServer, VirtualService
 from bot.domain.status import Status, status_of
 from bot.flows.chronicle import Chronicle
-from bot.flows.observing import observe
+from bot.flows.observing import observe_all
 from bot.flows.ports import Clock, RemoteShell
 
 
@@ -28,16 +28,16 @@ async def _status(
     chronicle: Chronicle, shell: RemoteShell, clock: Clock, cluster: Cluster, found: Found | None
 ) -> Status:
     thing = found.thing if found else None
-    directors = (thing,) if isinstance(thing, Director) else cluster.directors
-    observed = await asyncio.gather(*(observe(shell, director) for director in directors))
+    # Also where one director is asked about: who holds an address, and where they differ, takes the word of all.
+    observed = await observe_all(shell, cluster)
     world = chronicle.world
     return status_of(
         cluster,
-        tuple(observed),
+        observed,
         world.situations[cluster.name],
         at=clock.now(),
         overrides=world.operations.overrides,
         incidents=world.incidents[cluster.name].open,
         operations=tuple(op for op in world.operations.by_id.values() if op.cluster == cluster.name),
-        only=thing if isinstance(thing, RealServer | VirtualService) else None,
+        only=thing if isinstance(thing, Director | RealServer | VirtualService) else None,
     )

@@ -83,14 +83,20 @@ def _service_lines(status: Status, rows: ServiceRows) -> list[str]:
     )
     vip = {True: "VIP answers", False: "VIP DOES NOT ANSWER", None: "VIP not probed"}[rows.vip_healthy]
     title = f"{service.name}  {where}  {service.scheduler}, {service.forwarding.value}  {vip}"
-    names = [o.director for o in status.readable]
-    missing = [name for name, there in zip(names, rows.present, strict=True) if not there]
-    cells = [["", *names, ""], *([row.server.name, *(_cell(f) for f in row.found), _remark(row)] for row in rows.rows)]
+    columns = _columns(status)
+    missing = [name for place, name in columns if not rows.present[place]]
+    head = ["", *(name for _, name in columns), ""]
+    cells = [head, *([row.server.name, *(_cell(row.found[p]) for p, _ in columns), _remark(row)] for row in rows.rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     if missing:
         lines.append(f"not in the table of {listed(missing)}")
     return [title, *(f"  {line}" for line in lines)]
+
+
+def _columns(status: Status) -> list[tuple[int, str]]:
+    """The directors that are shown and whose table could be read, each with its place in the rows."""
+    return [(place, o.director) for place, o in enumerate(status.readable) if o in status.shown]
 
 
 def _cell(found: IpvsDestination | None) -> str:
@@ -111,7 +117,7 @@ def status_message(status: Status) -> SlackMessage:
     """*status* for Slack."""
     text = summary(status)
     blocks: list[Block] = [section(f"{_light(status)} *{escape(text)}*")]
-    blocks.append(section("\n".join(f"• {escape(director_line(status, o))}" for o in status.observed)))
+    blocks.append(section("\n".join(f"• {escape(director_line(status, o))}" for o in status.shown)))
     blocks += preformatted(escape(line) for line in table_lines(status))
     remarks = _remarks(status)
     if remarks:
@@ -139,14 +145,14 @@ def _remarks(status: Status) -> list[str]:
 
 def status_lines(status: Status) -> list[str]:
     """*status* for a terminal."""
-    directors = [director_line(status, o) for o in status.observed]
+    directors = [director_line(status, o) for o in status.shown]
     remarks = _remarks(status)
     return [summary(status), "", *directors, "", *table_lines(status), *([""] if remarks else []), *remarks]
 
 
 def status_json(status: Status) -> dict[str, Any]:
     """*status* for machines. The keys are stable; docs/status.md explains them."""
-    names = [o.director for o in status.readable]
+    columns = _columns(status)
     return {
         "cluster": status.cluster.name,
         "at": status.at.isoformat(),
@@ -161,13 +167,13 @@ def status_json(status: Status) -> dict[str, Any]:
                 "keepalived": o.keepalived.active.value if o.keepalived else None,
                 "latency_s": round(o.latency_s, 4),
             }
-            for o in status.observed
+            for o in status.shown
         ],
         "services": [
             {
                 "name": rows.service.name,
                 "vip_healthy": rows.vip_healthy,
-                "real_servers": [_row_json(row, names) for row in rows.rows],
+                "real_servers": [_row_json(row, columns) for row in rows.rows],
             }
             for rows in status.services
         ],
@@ -178,14 +184,16 @@ def status_json(status: Status) -> dict[str, Any]:
     }
 
 
-def _row_json(row: ServerRow, directors: list[str]) -> dict[str, Any]:
+def _row_json(row: ServerRow, columns: list[tuple[int, str]]) -> dict[str, Any]:
     return {
         "name": row.server.name,
         "address": str(row.server.address),
         "healthy": row.healthy,
         "drained_by": row.override.by.name if row.override else None,
         "found": {
-            name: None if f is None else {"weight": f.weight, "active": f.active, "inactive": f.inactive}
-            for name, f in zip(directors, row.found, strict=True)
+            name: None
+            if (f := row.found[place]) is None
+            else {"weight": f.weight, "active": f.active, "inactive": f.inactive}
+            for place, name in columns
         },
     }

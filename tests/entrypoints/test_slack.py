@@ -45,6 +45,17 @@ async def test_differences_between_the_directors_are_marked(office: Office) -> N
     assert "web2" not in str(message["blocks"])
 
 
+async def test_the_status_of_one_director_says_who_holds_the_address_by_all_of_them(office: Office) -> None:
+    office.shell.hosts["sv2"].destination(SITE.service("http"), "10.100.0.11:80").weight = 7
+    await office.slack.command("alice", CHANNEL, "/lvs status sv2")
+    message = await office.message("10.100.5.11 is held by sv1")
+    told = str(message["blocks"])
+    assert "sv2: VI_1 BACKUP" in told
+    assert told.count("sv1") == 1
+    assert "≠ weights differ" in told
+    assert "w 7" in told
+
+
 async def test_an_unknown_name_gets_a_suggestion(office: Office) -> None:
     assert "Did you mean `/lvs status web1`?" in await office.answer("/lvs status wbe1")
 

@@ -10,6 +10,7 @@ import pytest
 
 from bot.domain.commands import Command, parse
 from bot.domain.events import (
+    AgentSilenceChanged,
     HealthChanged,
     IncidentAcknowledged,
     IncidentExported,
@@ -142,6 +143,13 @@ async def test_the_status_button_asks_the_directors(office: Office) -> None:
     await office.slack.click("bob", theirs, STATUS)
     message = await office.message("site: ")
     assert "sv2: VI_1 BACKUP" in str(message["blocks"])
+
+
+async def test_the_status_button_of_a_director_s_incident_says_who_holds_the_address(office: Office) -> None:
+    await office.chronicle.append(Entry(event=AgentSilenceChanged(cluster="site", director="sv2", silent=True)))
+    number = office.chronicle.world.incidents["site"].all[-1].id
+    await office.slack.click("alice", await shown(office, number), STATUS)
+    assert "10.100.5.11 is held by sv1" in (await office.message("held by"))["text"]
 
 
 async def test_what_slack_delivers_again_is_not_answered_again(office: Office) -> None:
