@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bot.domain.deeds import Deed
 from bot.domain.incidents import Incident, Kind, Note
+from bot.domain.incidents.kinds import FELT
 from bot.domain.incidents.stages import timeline
 from bot.domain.mutes import Mute
 from bot.views.blocks import Block, context, limited, section
@@ -72,7 +73,7 @@ def _line(note: Note) -> str:
 def _icon(incident: Incident) -> str:
     if incident.resolved_at or (incident.withdrawn and incident.part_of is None):
         return GREEN
-    if incident.kind in SEVERE or (incident.services and not incident.outages):
+    if incident.kind in SEVERE or any(t.matter in FELT for t in incident.troubles):
         return RED
     return AMBER
 

@@ -34,6 +34,7 @@ AWAY = {
     Cause.CUT_OFF: "it was cut off, or too busy to answer: it did not reboot",
     Cause.ANEW: "it booted anew",
 }
+UNMEASURED = "the VIP was unreachable; for how long was not measured"
 DID_NOT_ANSWER = "why is not known: {old} did not answer at the time"
 
 
@@ -259,6 +260,8 @@ def facts(incident: Incident) -> list[str]:
         found += _failover_facts(incident)
     elif incident.outages and incident.kind is not Kind.VIP_UNREACHABLE:
         found.append(f"VIP unreachable for {_outages(incident.outages)}")
+    elif _unmeasured(incident):
+        found.append(UNMEASURED)
     if incident.kind in (Kind.DIRECTOR_LOST, Kind.DIRECTOR_PAUSED) and incident.cause in AWAY:
         found.append(AWAY[incident.cause])
     found += [f"{'' if incident.open else 'was: '}{reason}" for reason in incident.why]
@@ -307,7 +310,13 @@ def _failover_facts(incident: Incident) -> list[str]:
         found.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
     took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
     found.append(f"VIP unreachable for {took}" if took else _no_outage(incident))
-    if incident.returned_at and incident.kind is not Kind.SPLIT_BRAIN and not (incident.unwatched and not took):
+    if took and _fails(incident, Matter.VIP):
+        found.append("the VIP does not answer just now")
+    services = _subjects(incident, Matter.SERVICE)
+    if _fails(incident, Matter.SERVICE):
+        found.append(f"{services} {'have' if _are(services) == 'are' else 'has'} no healthy real server")
+    unknown = not took and (incident.unwatched or _unmeasured(incident) or _fails(incident, Matter.VIP))
+    if incident.returned_at and incident.kind is not Kind.SPLIT_BRAIN and not unknown:
         back = _outages(tuple(o for o in incident.outages if _at_return(incident, o)))
         found.append(f"on the way back: {f'unreachable for {back}' if back else 'no probe failed'}")
     if incident.lost and Trouble(matter=Matter.DIRECTOR, subject=incident.lost) in incident.troubles:
@@ -335,11 +344,24 @@ def _apart(incident: Incident) -> bool:
 
 
 def _no_outage(incident: Incident) -> str:
-    if incident.services and not incident.resolved_at:
+    if _fails(incident, Matter.VIP):
         return f"VIP unreachable ({listed(incident.services)}), not back yet"
+    if _unmeasured(incident):
+        return UNMEASURED
     if incident.unwatched:
         return "whether the VIP answered all the time is not known: the bot was not running when it moved"
     return "no probe of the VIP failed"
+
+
+def _fails(incident: Incident, matter: Matter) -> bool:
+    """Whether something of *matter* is wrong just now."""
+    return any(t.matter is matter for t in incident.troubles)
+
+
+def _unmeasured(incident: Incident) -> bool:
+    """Whether the VIP was unreachable, and is not, and no probe saw both ends of that: the bot was away meanwhile."""
+    felt = any(t.matter is Matter.VIP for t in incident.seen)
+    return felt and not incident.outages and not _fails(incident, Matter.VIP)
 
 
 def _outages(outages: tuple[OutageMeasured, ...]) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.domain.events import AgentSilenceChanged, VrrpState, VrrpStateObserved
+from bot.domain.events import AgentSilenceChanged, BotStarted, VrrpState, VrrpStateObserved
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.incidents.story import Stage
 from bot.domain.observed import UnitActive, UnitState
 from bot.flows.chronicle import World, fold
-from bot.views.incident import facts, headline
+from bot.views.incident import facts, headline, incident_message
 
 from .reference import FLEET, NOON, WEIGHTS, Pen, answer
 from .test_every_kind import GOOD, LOST, STOPPED, closely, looked
@@ -216,3 +216,52 @@ def test_it_is_no_story_of_its_own_where_its_agent_turns_out_to_be_silent() -> N
     silence = AgentSilenceChanged(cluster="site", director="sv1", silent=True, last_heard=pen_time(88))
     pen = missed(looked(Pen(), 0)).at(118, silence)
     assert Kind.EVENTS_MISSED not in [i.kind for i in incidents(pen)]
+
+
+# --- whether clients feel it ----------------------------------------------------------------------------------------
+
+
+def lost_with(*probes: tuple[float, str | None, Outcome], restart: float | None = None) -> Pen:
+    """sv1, the MASTER, dies after 12 s and stays away; meanwhile probes find what they find, by the second."""
+    pen = Pen().says(0, "sv1", VrrpState.MASTER).says(0, "sv2", VrrpState.BACKUP).all_well(1)
+    gone = (answer("sv1", error="no answer"), answer("sv2", holds=True))
+    for at, server, outcome in [p for p in probes if p[0] < 12]:
+        pen.probe(at, "http", server, outcome)
+    pen.says(12, "sv2", VrrpState.MASTER).roll_call(13, *gone).roll_call(14, *gone)
+    if restart is not None:
+        pen.at(restart, BotStarted(version="1", runner="bot:x:1:1"))
+    for at, server, outcome in [p for p in probes if p[0] > 14]:
+        pen.probe(at, "http", server, outcome)
+    return pen.roll_call(3600, *gone)
+
+
+def test_a_vip_that_answers_again_is_back_also_where_nobody_measured_for_how_long_it_was_away() -> None:
+    (incident,) = incidents(lost_with((10, None, DOWN), (20, None, UP), restart=15))
+    assert facts(incident)[0] == "the VIP was unreachable; for how long was not measured"
+    assert incident_message(incident).text.startswith(":large_yellow_circle:")
+
+
+def test_a_vip_that_does_not_answer_is_not_back_yet() -> None:
+    (incident,) = incidents(lost_with((10, None, DOWN)))
+    assert facts(incident)[0] == "VIP unreachable (http), not back yet"
+    assert incident_message(incident).text.startswith(":red_circle:")
+    pen = Pen().all_well(0).probe(10, "http", None, DOWN).says(12, "sv2", VrrpState.MASTER)
+    pen.roll_call(14, answer("sv1", error="no answer"), answer("sv2", holds=True))
+    pen.outage(10, 19.5).probe(20, "http", None, UP).probe(30, "http", None, DOWN)
+    (incident,) = incidents(pen)
+    assert facts(incident)[1] == "the VIP does not answer just now"
+    assert incident_message(incident).text.startswith(":red_circle:")
+
+
+def test_of_a_service_without_a_healthy_real_server_no_more_is_said_than_that() -> None:
+    (incident,) = incidents(lost_with((20, "web1", DOWN), (20, "web2", DOWN)))
+    assert facts(incident)[:2] == ["no probe of the VIP failed", "http has no healthy real server"]
+    assert incident_message(incident).text.startswith(":red_circle:")
+
+
+def test_that_nothing_was_measured_is_said_of_a_vip_that_nothing_explains_too() -> None:
+    pen = Pen().all_well(0).probe(10, "http", None, DOWN).all_well(20)
+    pen.at(25, BotStarted(version="1", runner="bot:x:1:1")).probe(40, "http", None, UP).all_well(60)
+    (incident,) = incidents(pen)
+    assert headline(incident) == "VI_1: the VIP answers again"
+    assert "the VIP was unreachable; for how long was not measured" in facts(incident)
