@@ -270,7 +270,7 @@ def facts(incident: Incident) -> list[str]:
         servers = _subjects(incident)
         found.append(f"{servers} {'were' if not incident.open else _are(servers)} down")
     elif incident.also_down and incident.kind is not Kind.REAL_SERVER_DOWN:
-        found.append(f"{_few(incident.also_down)} went with it: {_inside(incident)}")
+        found += _went_with_it(incident)
     return list(dict.fromkeys(found))
 
 
@@ -293,8 +293,14 @@ def _routine(evidence: str, incident: Incident) -> bool:
     )
 
 
-def _inside(incident: Incident) -> str:
-    return f"inside {incident.lost}" if incident.lost else "at the same time"
+def _went_with_it(incident: Incident) -> list[str]:
+    """Which real servers went down, apart by the lost director that each is known to live inside of."""
+    lost = {incident.lost, *(t.subject for t in incident.seen if t.matter is Matter.DIRECTOR)}
+    hosts = {name: host for name, host in incident.inside if host in lost}
+    apart = {host: [s for s in incident.also_down if hosts.get(s) == host] for host in sorted({*hosts.values()})}
+    found = [f"{_few(names)} went with it: inside {host}" for host, names in apart.items()]
+    rest = [s for s in incident.also_down if s not in hosts]
+    return [*found, f"{_few(rest)} went with it: at the same time"] if rest else found
 
 
 def _failover_facts(incident: Incident) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.events import AgentSilenceChanged, BotStarted, VrrpState, VrrpStateObserved
+from bot.domain.fleet import Fleet
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.incidents.story import Stage
@@ -13,7 +14,7 @@ from bot.domain.observed import UnitActive, UnitState
 from bot.flows.chronicle import World, fold
 from bot.views.incident import facts, headline, incident_message
 
-from .reference import FLEET, NOON, WEIGHTS, Pen, answer
+from .reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer
 from .test_every_kind import GOOD, LOST, STOPPED, closely, looked
 from .test_late import roll_call, said
 
@@ -265,3 +266,16 @@ def test_that_nothing_was_measured_is_said_of_a_vip_that_nothing_explains_too() 
     (incident,) = incidents(pen)
     assert headline(incident) == "VI_1: the VIP answers again"
     assert "the VIP was unreachable; for how long was not measured" in facts(incident)
+
+
+def test_a_real_server_is_called_inside_of_the_lost_director_only_where_it_lives_there() -> None:
+    probes = ((20, "web1", DOWN), (20, "web2", DOWN))
+    (incident,) = incidents(lost_with(*probes))
+    assert facts(incident)[-2:] == ["web1 went with it: inside sv1", "web2 went with it: at the same time"]
+    apart = replace(SITE, real_servers=tuple(replace(r, host=None) for r in SITE.real_servers))
+    fleet = Fleet(clusters=(apart,))
+    world = World.of(fleet)
+    for line in lost_with(*probes).lines:
+        fold(world, line, fleet)
+    said = [fact for i in world.incidents["site"].all if not i.withdrawn for fact in facts(i)]
+    assert "web1 and web2 went with it: at the same time" in said

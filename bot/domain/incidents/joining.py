@@ -80,7 +80,7 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
     evidence = first.evidence if is_minor(other) and not is_minor(first) else union(first.evidence, other.evidence)
     taken = _taken(first, other)
     merged = replace(
-        first,
+        _with_it(work, first, (*other.also_down, *servers)),
         acknowledged_by=taken.acknowledged_by if taken else None,
         acknowledged_at=taken.acknowledged_at if taken else None,
         troubles=first.troubles | other.troubles,
@@ -98,7 +98,6 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
         cause=told.cause,
         holders=first.holders or other.holders,
         lost=first.lost or other.lost,
-        also_down=union(first.also_down, (*other.also_down, *servers)),
         services=union(first.services, other.services),
         said=first.said or other.said,
         evidence=evidence,
@@ -149,7 +148,7 @@ def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
         case Matter.REAL_SERVER:
             if incident.kind is Kind.REAL_SERVER_DOWN and incident.subject == about:
                 return replace(incident, evidence=union(incident.evidence, work.situation.complaints(about)))
-            return replace(incident, also_down=union(incident.also_down, (about,)))
+            return _with_it(work, incident, (about,))
         case Matter.SERVICE:
             evidence = union(incident.evidence, _of_service(work, about))
             return replace(incident, services=union(incident.services, (about,)), evidence=evidence)
@@ -160,6 +159,14 @@ def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
             added = (why,) if why and not known else ()
             said = why if why and primary(incident) == trouble else incident.said
             return replace(incident, said=said, evidence=union(incident.evidence, added)[:EVIDENCE])
+
+
+def _with_it(work: Work, incident: Incident, servers: Iterable[str]) -> Incident:
+    """*incident* with *servers*, which went with it, and the directors that they live inside of."""
+    also_down = union(incident.also_down, servers)
+    hosts = {r.name: r.host for r in work.cluster.real_servers}
+    inside = tuple((name, host) for name in also_down if (host := hosts.get(name)) is not None)
+    return replace(incident, also_down=also_down, inside=inside)
 
 
 LOST_QUORUM = "has lost the quorum of"

@@ -90,7 +90,8 @@ class Incident:
     """One story. ``id`` is the sequence of the event that opened it; ``hold_until`` is when it is told at the latest.
 
     ``troubles`` are what is wrong now, ``seen`` all that ever belonged to it. ``outages`` are what the probes of the
-    VIP measured during it; ``also_down`` are real servers that went with it. ``said`` is what was found of the trouble
+    VIP measured during it; ``also_down`` are real servers that went with it, ``inside`` those of them that
+    live inside a director, each with that. ``said`` is what was found of the trouble
     that it is called by, in words, ``evidence`` all that was found, ``why`` the reasons for which the VIP does not
     answer. One that is ``withdrawn`` was no story of its own: a mistake, or ``part_of`` the incident with that id.
 
@@ -132,6 +133,7 @@ class Incident:
     lost: str | None = None
     part_of: int | None = None
     also_down: tuple[str, ...] = ()
+    inside: tuple[tuple[str, str], ...] = ()
     services: tuple[str, ...] = ()
     said: str = ""
     evidence: tuple[str, ...] = ()
