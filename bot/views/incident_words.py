@@ -231,7 +231,7 @@ _OVER = {
     Kind.TABLE_REMOVED: "The IPVS table on {about} is complete again",
     Kind.CHECKER_STOPPED: "keepalived's health checker on {about} works again",
     Kind.NAT_BROKEN: "{about} can forward by NAT again",
-    Kind.WEIGHT_CHANGED: "{about} has its weight again",
+    Kind.WEIGHT_CHANGED: "{about} has the weight that it is meant to have",
     Kind.TABLES_DIFFER: "{about} is the same on all directors again",
     Kind.CERTIFICATE_EXPIRING: "The certificate of {about} was renewed",
     Kind.NO_WAY_IN: "{about} lets the bot in again",

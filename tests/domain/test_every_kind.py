@@ -322,7 +322,7 @@ CASES = {
         subject="web2",
         begins=looks(100, 101, sv1=weights(web2=5)),
         told="web2 has weight 5 in http (configured: 1) on sv1, and it was not this bot that set it",
-        over="web2 has its weight again",
+        over="web2 has the weight that it is meant to have",
     ),
     "tables that differ": Case(
         kind=Kind.TABLES_DIFFER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.domain.events import AgentSilenceChanged, BotStarted, VrrpState, VrrpStateObserved
+from bot.domain.events import Actor, AgentSilenceChanged, BotStarted, OverrideSet, Via, VrrpState, VrrpStateObserved
 from bot.domain.fleet import Fleet
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
@@ -18,6 +18,7 @@ from .reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer
 from .test_every_kind import GOOD, LOST, STOPPED, closely, looked
 from .test_late import roll_call, said
 
+ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
 UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
 NO_WEB1 = tuple(w for w in WEIGHTS if w[:2] != ("http", "web1"))
 
@@ -100,6 +101,18 @@ def test_a_planned_move_is_not_named_after_what_clients_felt_of_the_last_one() -
     moves = [i for i in incidents(pen) if i.old_master is not None]
     assert {i.kind for i in moves} == {Kind.FAILOVER}
     assert headline(moves[-1]) == "VI_1 failed over: sv1 → sv2 (planned: keepalived was stopped on sv1)"
+
+
+def test_a_weight_that_a_drain_takes_over_is_not_the_old_one_again() -> None:
+    zero = tuple((service, server, 0 if server == "web1" else weight) for service, server, weight in WEIGHTS)
+    pen = Pen().all_well(0)
+    for at in (10, 12):
+        pen.roll_call(at, answer("sv1", holds=True, weights=zero), answer("sv2"))
+    pen.at(20, OverrideSet(cluster="site", real_server="web1", operation="op-1", by=ALICE, weights=()))
+    pen.roll_call(30, answer("sv1", holds=True, weights=zero), answer("sv2", weights=zero))
+    (incident,) = incidents(pen)
+    assert headline(incident) == "web1 has the weight that it is meant to have"
+    assert incident.timeline[-1].text == "web1 has the weight that it is meant to have on sv1"
 
 
 # --- what was not looked at -----------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def well_again(trouble: Trouble, incident: Incident) -> str:
         Matter.TABLE: f"the IPVS table on {about} is complete again",
         Matter.CHECKER: f"the health checker on {about} works again",
         Matter.NAT: f"{about} can forward by NAT again",
-        Matter.WEIGHT: f"{about} has its weight again on {trouble.of}",
+        Matter.WEIGHT: f"{about} has the weight that it is meant to have on {trouble.of}",
         Matter.DIFFERENCE: f"{about} is complete again on {trouble.of}",
         Matter.BLIND: f"{about} lets the bot in again",
         Matter.STREAM: f"what {about} says and what it holds agree again",
