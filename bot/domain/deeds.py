@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from bot.domain.events import Actor
 from bot.domain.incidents import Incident
 from bot.domain.mutes import Mute, Mutes
-from bot.domain.operations import Operation, Operations
+from bot.domain.operations import Operation, Operations, Phase
 
 BEFORE = timedelta(minutes=5)
 """What was done so shortly before an incident may have to do with it."""
@@ -42,6 +42,8 @@ def _meanwhile(incident: Incident, since: datetime, until: datetime | None) -> b
 
 def _operated(incident: Incident, operations: Operations) -> Iterator[Deed]:
     for operation in operations.by_id.values():
+        if operation.phase is Phase.PLANNED:
+            continue  # a plan that nobody confirmed did nothing, and stays where it is for good
         if operation.cluster == incident.cluster and _meanwhile(incident, operation.requested_at, operation.ended_at):
             yield Deed(at=operation.requested_at, by=operation.by, what=_told(operation))
 

@@ -51,6 +51,8 @@ def test_operations_that_ran_meanwhile_or_just_before_are_told_with_what_came_of
         operation("op-5", 6, 7, phase=Phase.CANCELLED, detail="called off by alice"),
         operation("op-6", 11, 12, **done),
         operation("op-7", 3, 4, **done, cluster="west"),
+        operation("op-8", 3, None, phase=Phase.PLANNED),
+        operation("op-9", -10_000, None, phase=Phase.PLANNED),
     ) == [
         "alice drain web2 (op-2): drained",
         "alice acknowledged it",
