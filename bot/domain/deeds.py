@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.events import Actor
 from bot.domain.incidents import Incident
+from bot.domain.incidents.muting import was_announced
 from bot.domain.mutes import Mute, Mutes
 from bot.domain.operations import Operation, Operations, Phase
 
@@ -17,11 +18,15 @@ BEFORE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
-    """Somebody did something. ``what`` may hold people's own words."""
+    """Somebody did something. ``what`` may hold people's own words.
+
+    ``planned``: it announced what happened, maintenance of what the incident is called by, before that began.
+    """
 
     at: datetime
     by: Actor
     what: str
+    planned: bool = False
 
 
 def deeds_of(incident: Incident, operations: Operations, mutes: Mutes) -> tuple[Deed, ...]:
@@ -58,9 +63,11 @@ def _told(operation: Operation) -> str:
 
 def _muted(incident: Incident, mutes: Mutes) -> Iterator[Deed]:
     wanted = {*incident.subjects, incident.cluster}
+    announced = was_announced(incident, mutes)
     for mute in (*mutes.by_subject.values(), *mutes.over):
         if mute.cluster == incident.cluster and mute.subject in wanted and _meanwhile(incident, mute.since, mute.until):
-            yield Deed(at=mute.since, by=mute.by, what=_announced(mute))
+            planned = announced and mute.maintenance and mute.since <= incident.began_at < mute.until
+            yield Deed(at=mute.since, by=mute.by, what=_announced(mute), planned=planned)
 
 
 def _announced(mute: Mute) -> str:

@@ -45,10 +45,13 @@ class Mutes:
         found = [m for m in self.in_force(now) if m.cluster == cluster and m.subject in wanted]
         return max(found, key=lambda m: (m.maintenance, m.until), default=None)
 
-    def held(self, cluster: str, subjects: Iterable[str], at: datetime) -> bool:
-        """Whether a mute covered one of *subjects*, or the whole *cluster*, at *at*, which may be some time ago."""
+    def held(self, cluster: str, subjects: Iterable[str], at: datetime, *, maintenance: bool = False) -> bool:
+        """Whether a mute covered one of *subjects*, or the whole *cluster*, at *at*, which may be some time ago.
+
+        With *maintenance*, only what was announced as that counts.
+        """
         wanted = {*subjects, cluster}
-        every = (*self.by_subject.values(), *self.over)
+        every = [m for m in (*self.by_subject.values(), *self.over) if m.maintenance or not maintenance]
         return any(m.cluster == cluster and m.subject in wanted and m.since <= at < m.until for m in every)
 
 

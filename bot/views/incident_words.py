@@ -315,7 +315,7 @@ def _failover_facts(incident: Incident) -> list[str]:
         why = wording.format(old=incident.old_master, new=_taker(incident))
         found.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
     took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
-    found.append(f"VIP unreachable for {took}" if took else _no_outage(incident))
+    found.append(f"VIP unreachable for {took}" if took else no_outage(incident))
     if took and _fails(incident, Matter.VIP):
         found.append("the VIP does not answer just now")
     services = _subjects(incident, Matter.SERVICE)
@@ -349,7 +349,8 @@ def _apart(incident: Incident) -> bool:
     return (incident.returned_at - incident.moved_at).total_seconds() > 5
 
 
-def _no_outage(incident: Incident) -> str:
+def no_outage(incident: Incident) -> str:
+    """What is known of whether the VIP answered, where no outage of it was measured."""
     if _fails(incident, Matter.VIP):
         return f"VIP unreachable ({listed(incident.services)}), not back yet"
     if _unmeasured(incident):

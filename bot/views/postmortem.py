@@ -12,6 +12,7 @@ from bot.domain.incidents import Incident, Note
 from bot.domain.incidents.stages import timeline
 from bot.views.incident import facts, headline
 from bot.views.incident_actions import reference
+from bot.views.incident_words import no_outage
 from bot.views.words import cut, listed, outage, span
 
 # What CommonMark would read as its own; a backslash takes that from it (spec.commonmark.org, backslash escapes).
@@ -34,7 +35,7 @@ def _lines(incident: Incident, deeds: Sequence[Deed], by: Actor, now: datetime) 
     yield f"# Post-mortem: {inert(headline(incident))}"
     yield ""
     yield f"A draft from the journal, asked for by {_who(by)} at {_moment(now)} UTC. All times are UTC."
-    yield from _section("Summary", _summary(incident))
+    yield from _section("Summary", _summary(incident, deeds))
     yield from _section("Impact", _impact(incident))
     yield from _section("Timeline", _timeline(incident))
     yield from _section("Who acted", _acted(deeds))
@@ -53,16 +54,15 @@ def _section(heading: str, lines: Iterable[str]) -> Iterator[str]:
     yield from lines
 
 
-def _summary(incident: Incident) -> Iterator[str]:
+def _summary(incident: Incident, deeds: Sequence[Deed]) -> Iterator[str]:
     over = incident.resolved_at or incident.began_at
-    planned = "planned" if incident.planned else "not planned"
     yield f"{inert(headline(incident))}."
     yield ""
     yield from _table(
         ("", ""),
         [
             ("incident", reference(incident)),
-            ("what", f"{incident.kind.value} ({planned})"),
+            ("what", f"{incident.kind.value}{_planned(incident, deeds)}"),
             ("of", incident.subject),
             ("from", _moment(incident.began_at)),
             ("until", _moment(over)),
@@ -71,11 +71,20 @@ def _summary(incident: Incident) -> Iterator[str]:
     )
 
 
+def _planned(incident: Incident, deeds: Sequence[Deed]) -> str:
+    """Whether somebody meant it: known of a move of the MASTER, and of what was announced."""
+    if incident.planned or any(deed.planned for deed in deeds):
+        return " (planned)"
+    moved = incident.old_master is not None and incident.moved_at is not None
+    return " (not planned)" if moved else ""
+
+
 def _impact(incident: Incident) -> Iterator[str]:
-    told = (
-        f"The VIP was unreachable for {outage(*incident.outages)}" if incident.outages else "No probe of the VIP failed"
-    )
-    yield f"- {inert(told)}."
+    if incident.outages:
+        yield f"- {inert(f'The VIP was unreachable for {outage(*incident.outages)}')}."
+    else:
+        told = no_outage(incident)
+        yield f"- {inert(told[:1].upper() + told[1:])}."
     if incident.services:
         yield f"- Virtual services: {inert(listed(incident.services))}."
     if incident.also_down:

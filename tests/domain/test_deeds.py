@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from bot.domain.deeds import deeds_of
 from bot.domain.events import Actor, OperationKind, Verdict, Via
-from bot.domain.incidents import Incident, Kind
+from bot.domain.incidents import Incident, Kind, Matter, Trouble
 from bot.domain.mutes import Mute, Mutes
 from bot.domain.operations import Operation, Operations, Phase
 from tests.domain.reference import NOON
@@ -62,6 +62,22 @@ def test_operations_that_ran_meanwhile_or_just_before_are_told_with_what_came_of
     ]
 
 
+def test_only_maintenance_of_what_it_is_called_by_that_was_announced_before_makes_it_planned() -> None:
+    lost = Trouble(matter=Matter.DIRECTOR, subject="sv1")
+    along = Trouble(matter=Matter.REAL_SERVER, subject="web1")
+    incident = replace(INCIDENT, subject="sv1", seen=frozenset({lost, along}), acknowledged_by=None)
+
+    def planned(*mutes: Mute) -> list[bool]:
+        found = Mutes(by_subject={(m.cluster, m.subject): m for m in mutes})
+        return [d.planned for d in deeds_of(incident, Operations(), found)]
+
+    assert planned(mute("sv1", -1, 60, maintenance=True)) == [True]
+    assert planned(mute("sv1", -1, 60)) == [False]
+    assert planned(mute("sv1", 1, 60, maintenance=True)) == [False]
+    assert planned(mute("sv1", -3, -1, maintenance=True)) == [False]
+    assert planned(mute("web1", -1, 60, maintenance=True)) == [False]
+
+
 def mute(subject: str, since: int, until: int, **more: object) -> Mute:
     made = Mute(
         cluster="site", subject=subject, since=NOON + since * MINUTE, until=NOON + until * MINUTE, by=ROOT, reason="why"
@@ -78,7 +94,9 @@ def test_mutes_of_it_or_of_its_cluster_count_also_those_that_are_over() -> None:
         },
         over=(mute("site", -60, 5, maintenance=True, reason=""), mute("web1", -60, -30)),
     )
-    assert told(replace(INCIDENT, acknowledged_by=None), mutes=mutes) == [
+    incident = replace(INCIDENT, acknowledged_by=None)
+    assert [d.planned for d in deeds_of(incident, Operations(), mutes)] == [True, False]
+    assert told(incident, mutes=mutes) == [
         "root announced maintenance of site until 12:05:00",
         "root muted web1 until 13:01:00: why",
     ]

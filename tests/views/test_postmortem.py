@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.domain.deeds import Deed
 from bot.domain.events import Actor, OutageMeasured, Via
-from bot.domain.incidents import Cause, Incident, Kind, Note, Stage
+from bot.domain.incidents import Cause, Incident, Kind, Matter, Note, Stage, Trouble
 from bot.views.postmortem import file_name, inert, postmortem
 from tests.domain.reference import NOON
 from tests.views import strange
@@ -78,6 +78,24 @@ def test_where_nothing_is_known_it_says_so() -> None:
     assert "- No probe of the VIP failed." in text
     assert "Nothing is on record." in text
     assert "Nobody did, as far as the journal knows." in text
+
+
+def test_what_was_not_measured_is_not_called_well() -> None:
+    felt = frozenset({Trouble(matter=Matter.VIP, subject="VI_1")})
+    text = draft(replace(failover(), outages=(), seen=felt))
+    assert "- The VIP was unreachable; for how long was not measured." in text
+    assert "No probe" not in text
+    text = draft(replace(failover(), outages=(), unwatched=True))
+    assert "- Whether the VIP answered all the time is not known: the bot was not running when it moved." in text
+
+
+def test_planned_is_said_of_a_move_and_of_what_was_announced_and_of_nothing_else() -> None:
+    assert "| what | failover (not planned) |" in draft(replace(failover(), cause=Cause.DIED))
+    down = replace(failover(), kind=Kind.REAL_SERVER_DOWN, old_master=None, moved_at=None, cause=Cause.UNKNOWN)
+    muted = Deed(at=NOON - timedelta(seconds=90), by=ALICE, what="muted web1 until 13:00:00")
+    assert "| what | real server down |" in draft(down, muted)
+    announced = replace(muted, what="announced maintenance of web1 until 13:00:00", planned=True)
+    assert "| what | real server down (planned) |" in draft(down, announced)
 
 
 def test_a_file_is_named_for_its_incident() -> None:

@@ -32,6 +32,14 @@ def was_muted(incident: Incident, mutes: Mutes, at: datetime) -> bool:
     return all(mutes.held(incident.cluster, names, at) for names in _leading(incident))
 
 
+def was_announced(incident: Incident, mutes: Mutes) -> bool:
+    """Whether maintenance was announced for everything that *incident* is called by before it began."""
+    if not mutes.by_subject and not mutes.over:
+        return False
+    began = incident.began_at
+    return all(mutes.held(incident.cluster, names, began, maintenance=True) for names in _leading(incident))
+
+
 def _leading(incident: Incident) -> tuple[frozenset[str], ...]:
     """The names of each trouble that *incident* is called by; a mute of any name of one covers that one."""
     first = primary(incident)
