@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bot.domain.events import Actor
 from bot.domain.incidents import Incident
 from bot.domain.incidents.muting import was_announced
+from bot.domain.moments import moment
 from bot.domain.mutes import Mute, Mutes
 from bot.domain.operations import Operation, Operations, Phase
 
@@ -71,5 +72,6 @@ def _muted(incident: Incident, mutes: Mutes) -> Iterator[Deed]:
 
 
 def _announced(mute: Mute) -> str:
-    words = f"{'announced maintenance of' if mute.maintenance else 'muted'} {mute.subject} until {mute.until:%H:%M:%S}"
+    what = "announced maintenance of" if mute.maintenance else "muted"
+    words = f"{what} {mute.subject} until {moment(mute.until, mute.since)}"
     return f"{words}: {mute.reason}" if mute.reason else words

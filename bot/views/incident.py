@@ -13,7 +13,7 @@ from bot.views.blocks import Block, context, limited, section
 from bot.views.incident_actions import incident_actions
 from bot.views.incident_words import facts, headline, summary
 from bot.views.message import SlackMessage
-from bot.views.words import clock, cut, escape, milliseconds, person, slack_time, span
+from bot.views.words import clock, cut, escape, milliseconds, person, slack_day, slack_moment, slack_time, span
 
 RED, AMBER, GREEN = ":red_circle:", ":large_yellow_circle:", ":large_green_circle:"
 
@@ -32,7 +32,7 @@ def incident_message(incident: Incident, mute: Mute | None = None) -> SlackMessa
     when = f"since {slack_time(incident.began_at)}"
     if incident.resolved_at:
         lasted = span((incident.resolved_at - incident.began_at).total_seconds())
-        when += f" · over at {slack_time(incident.resolved_at)} after {lasted}"
+        when += f" · over at {slack_moment(incident.resolved_at, incident.began_at)} after {lasted}"
     remarks = [f"incident {incident.id} · {escape(incident.cluster)} · {when}", *_hands(incident, mute)]
     blocks.append(context(*remarks))
     buttons = incident_actions(incident, mute)
@@ -44,25 +44,35 @@ def incident_message(incident: Incident, mute: Mute | None = None) -> SlackMessa
 def _hands(incident: Incident, mute: Mute | None) -> list[str]:
     """Who is on it, who was called, and who does not want to hear of it."""
     found = []
+    began = incident.began_at
     if incident.acknowledged_by is not None and incident.acknowledged_at is not None:
-        found.append(f":eyes: {person(incident.acknowledged_by)} is on it since {slack_time(incident.acknowledged_at)}")
+        since = slack_moment(incident.acknowledged_at, began)
+        found.append(f":eyes: {person(incident.acknowledged_by)} is on it since {since}")
     elif incident.escalated_at is not None and incident.open:
-        found.append(f":loudspeaker: escalated at {slack_time(incident.escalated_at)}: nobody has taken it yet")
+        at = slack_moment(incident.escalated_at, began)
+        found.append(f":loudspeaker: escalated at {at}: nobody has taken it yet")
     if mute is not None and incident.open:
         what = "maintenance" if mute.maintenance else "muted"
-        found.append(f":no_bell: {what} until {slack_time(mute.until)} by {person(mute.by)}")
+        found.append(f":no_bell: {what} until {slack_day(mute.until)} by {person(mute.by)}")
     return found
 
 
 def resolution_message(incident: Incident, deeds: Sequence[Deed] = ()) -> SlackMessage:
     """What is said in the thread when *incident* is over: a summary with who acted, and the story stage by stage."""
-    lines = [_line(note) for note in timeline(incident) if note.text]
+    notes = [note for note in timeline(incident) if note.text]
+    day = day_format(notes)
+    lines = [note.at.strftime(day) + _line(note) for note in notes]
     text = f"{GREEN} {escape(headline(incident))}"
     told = "\n".join(f"• {escape(line)}" for line in summary(incident, deeds)) if incident.resolved_at else ""
     blocks: list[Block] = [section(f"*Over.* {escape(headline(incident))}\n{told}".strip())]
     if lines:
         blocks.append(section("```" + cut("\n".join(escape(line) for line in lines), 2900) + "```"))
     return SlackMessage(text=cut(text, 3000), blocks=limited(blocks))
+
+
+def day_format(notes: Sequence[Note]) -> str:
+    """How a timeline of *notes* writes the day before each time: not at all, where all of it is of one day."""
+    return "%m-%d " if len({n.at.date() for n in notes}) > 1 else ""
 
 
 def _line(note: Note) -> str:
@@ -78,4 +88,4 @@ def _icon(incident: Incident) -> str:
     return AMBER
 
 
-__all__ = ["facts", "headline", "incident_message", "resolution_message"]
+__all__ = ["day_format", "facts", "headline", "incident_message", "resolution_message"]

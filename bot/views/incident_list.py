@@ -12,10 +12,21 @@ from bot.domain.incidents import Incident, Note
 from bot.domain.incidents.stages import timeline
 from bot.domain.mutes import Mute
 from bot.views.blocks import Block, context, limited, preformatted, section
-from bot.views.incident import facts, headline
+from bot.views.incident import day_format, facts, headline
 from bot.views.incident_actions import incident_actions, reference
 from bot.views.message import SlackMessage
-from bot.views.words import clock, cut, day_and_clock, escape, milliseconds, person, plural, slack_day, slack_time, span
+from bot.views.words import (
+    clock,
+    cut,
+    day_and_clock,
+    escape,
+    milliseconds,
+    person,
+    plural,
+    slack_day,
+    slack_moment,
+    span,
+)
 
 COLUMNS = ("number", "since (UTC)", "state", "for", "what")
 WIDEST = 120  # characters of a headline in the table: the whole of it is one command away
@@ -139,7 +150,7 @@ def _remarks(shown: Shown) -> list[str]:
     incident, mute = shown.incident, shown.mute
     remarks = []
     if incident.acknowledged_by:
-        at = f" at {slack_time(incident.acknowledged_at)}" if incident.acknowledged_at else ""
+        at = f" at {slack_day(incident.acknowledged_at)}" if incident.acknowledged_at else ""
         remarks.append(f"acknowledged by {person(incident.acknowledged_by)}{at}")
     if mute:
         what = "in maintenance" if mute.maintenance else "muted"
@@ -151,8 +162,8 @@ def _remarks(shown: Shown) -> list[str]:
 
 def _when(shown: Shown, now: datetime) -> str:
     incident = shown.incident
-    over = f" · over at {slack_time(incident.resolved_at)}" if incident.resolved_at else ""
-    began = slack_time(incident.began_at)
+    over = f" · over at {slack_moment(incident.resolved_at, now)}" if incident.resolved_at else ""
+    began = slack_moment(incident.began_at, now)
     return (
         f"incident {incident.id} · {escape(incident.cluster)} · {shown.state} · since {began}{over} · "
         f"{span(lasted(incident, now))}"
@@ -166,7 +177,8 @@ def timeline_lines(incident: Incident) -> list[str]:
     """
     notes = [n for n in timeline(incident) if n.text or n.stage]
     first = next((n.at for n in notes if n.stage), None)
-    return [_note(note, first) for note in notes]
+    day = day_format(notes)
+    return [note.at.strftime(day) + _note(note, first) for note in notes]
 
 
 def _note(note: Note, first: datetime | None) -> str:

@@ -9,7 +9,8 @@ from bot.domain.events import OutageMeasured, Sense
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
 from bot.domain.incidents.joining import LOST_QUORUM
 from bot.domain.incidents.kinds import primary
-from bot.views.words import clock, listed, outage, plural, span
+from bot.domain.moments import moment
+from bot.views.words import listed, outage, plural, span
 
 WHY = {
     Cause.UNKNOWN: "why is not known: {old} answers and keepalived runs there",
@@ -387,7 +388,8 @@ def summary(incident: Incident, deeds: Sequence[Deed] = ()) -> list[str]:
         found.append(f"Affected: {_few(list(dict.fromkeys(affected)))}")
     if incident.acknowledged_by is not None:
         found.append(f"{incident.acknowledged_by.name} was on it")
-    done = [f"{d.by.name} at {clock(d.at)}: {d.what}" for d in deeds if d.at != incident.acknowledged_at]
+    acted = [d for d in deeds if d.at != incident.acknowledged_at]
+    done = [f"{d.by.name} at {moment(d.at, incident.resolved_at)}: {d.what}" for d in acted]
     found += done[:MOST_DEEDS] + ([f"and {len(done) - MOST_DEEDS} more deeds"] if len(done) > MOST_DEEDS else [])
     if incident.reminders:
         found.append(f"It was told again {plural(incident.reminders, 'time')}")

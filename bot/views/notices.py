@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.incidents import Incident
+from bot.domain.moments import moment
 from bot.views.blocks import Block, context, limited, section
 from bot.views.incident import headline
 from bot.views.message import SlackMessage
-from bot.views.words import clock, cut, escape, person, plural, slack_time, span
+from bot.views.words import clock, cut, escape, person, plural, slack_moment, slack_time, span
 
 # Lines of a backlog; a longer one ends with how many more there were. Slack takes some 11,000 characters in all blocks
 # of a message together (msg_blocks_too_long), and a line can have 250.
@@ -89,7 +90,8 @@ def escalation_message(incident: Incident, call: Sequence[str], channel: str | N
 
 def _remarks(incident: Incident, channel: str | None) -> Iterable[str]:
     where = f"told in <#{channel}>" if channel else "escalated"
-    yield f"incident {incident.id} · {escape(incident.cluster)} · since {slack_time(incident.began_at)} · {where}"
+    since = slack_moment(incident.began_at, incident.escalated_at or incident.began_at)
+    yield f"incident {incident.id} · {escape(incident.cluster)} · since {since} · {where}"
 
 
 def mention(who: str) -> str:
@@ -101,12 +103,12 @@ def backlog_message(missed: Sequence[Missed], since: datetime, until: datetime, 
     """What began and ended between *since* and *until*, while Slack was away or the bot could not speak."""
     who = "Slack was away" if slack_away else "the bot could not tell"
     count = plural(len(missed), "incident")
-    title = f"While {who} ({clock(since)} to {clock(until)} UTC): {count} that began and ended meanwhile"
-    blocks: list[Block] = [
-        section(f"*While {who}* ({slack_time(since)} to {slack_time(until)}): {count} that began and ended meanwhile")
-    ]
+    title = f"While {who} ({moment(since, until)} to {clock(until)} UTC): {count} that began and ended meanwhile"
+    when = f"({slack_moment(since, until)} to {slack_time(until)})"
+    blocks: list[Block] = [section(f"*While {who}* {when}: {count} that began and ended meanwhile")]
     lines = [
-        f"• {slack_time(m.began)}, for {span((m.ended - m.began).total_seconds())}: {cut(escape(m.title), 150)}"
+        f"• {slack_moment(m.began, until)}, for {span((m.ended - m.began).total_seconds())}: "
+        f"{cut(escape(m.title), 150)}"
         for m in missed[:SHOWN]
     ]
     blocks += [section("\n".join(lines[start : start + 8])) for start in range(0, len(lines), 8)]
@@ -118,15 +120,18 @@ def backlog_message(missed: Sequence[Missed], since: datetime, until: datetime, 
 def plain_notice(incident: Incident, away_since: datetime | None) -> Plain:
     """*incident* as it stands, without markup. *away_since*: since when Slack cannot be reached, if it still cannot."""
     title = headline(incident)
-    when = f"since {clock(incident.began_at)} UTC"
+    # When it is said is not known here; what it says is from then, or from shortly before.
+    said = (incident.resolved_at, incident.reminded_at, incident.escalated_at, away_since)
+    now = max((incident.began_at, *(at for at in said if at is not None)))
+    when = f"since {moment(incident.began_at, now)} UTC"
     if incident.resolved_at:
         lasted = span((incident.resolved_at - incident.began_at).total_seconds())
-        when += f", over at {clock(incident.resolved_at)} UTC after {lasted}"
+        when += f", over at {moment(incident.resolved_at, now)} UTC after {lasted}"
     lines = [title, f"incident {incident.id} of {incident.cluster}, {when}"]
     if not incident.resolved_at:
         lines += [f"- {evidence}" for evidence in incident.evidence]
     if away_since:
-        lines.append(f"Slack has been away since {clock(away_since)} UTC: it is told there when it is back.")
+        lines.append(f"Slack has been away since {moment(away_since, now)} UTC: it is told there when it is back.")
     return Plain(title=cut(f"[{incident.cluster}] {title}", 200), text="\n".join(lines))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.domain.incidents import Kind
+from bot.domain.moments import moment
 from bot.domain.observed import IpvsDestination, Observed, UnitActive
 from bot.domain.operations import Phase
 from bot.domain.situation import Claim
@@ -12,7 +13,7 @@ from bot.domain.status import Difference, ServerRow, ServiceRows, Status
 from bot.views.blocks import Block, context, limited, preformatted, section
 from bot.views.incident import headline
 from bot.views.message import SlackMessage
-from bot.views.words import clock, cut, escape, listed, plural, slack_time, span
+from bot.views.words import cut, escape, listed, plural, slack_time, span
 
 
 def summary(status: Status) -> str:
@@ -61,7 +62,7 @@ def _claim(status: Status, observed: Observed, instance: str) -> str:
     claim: Claim | None = status.situation.claims.get((observed.director, instance))
     if claim is None or claim.state.value == fact:
         return fact
-    return f"{fact} (said {claim.state.value} at {clock(claim.at)})"
+    return f"{fact} (said {claim.state.value} at {moment(claim.at, status.at)})"
 
 
 def table_lines(status: Status) -> list[str]:
@@ -86,7 +87,10 @@ def _service_lines(status: Status, rows: ServiceRows) -> list[str]:
     columns = _columns(status)
     missing = [name for place, name in columns if not rows.present[place]]
     head = ["", *(name for _, name in columns), ""]
-    cells = [head, *([row.server.name, *(_cell(row.found[p]) for p, _ in columns), _remark(row)] for row in rows.rows)]
+    cells = [
+        head,
+        *([row.server.name, *(_cell(row.found[p]) for p, _ in columns), _remark(row, status)] for row in rows.rows),
+    ]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     if missing:
@@ -103,11 +107,11 @@ def _cell(found: IpvsDestination | None) -> str:
     return "absent" if found is None else f"w {found.weight}  {found.active}/{found.inactive}"
 
 
-def _remark(row: ServerRow) -> str:
+def _remark(row: ServerRow, status: Status) -> str:
     health = {True: "healthy", False: "UNHEALTHY", None: "not probed"}[row.healthy]
     parts = [health]
     if row.override:
-        parts.append(f"drained by {row.override.by.name} at {clock(row.override.since)}")
+        parts.append(f"drained by {row.override.by.name} at {moment(row.override.since, status.at)}")
     if row.difference is not Difference.NONE:
         parts.append(f"≠ {row.difference.value}")
     return ", ".join(parts)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.domain.events import Actor, OutageMeasured, Via
+
+HALF_A_DAY = timedelta(hours=12)
 
 
 def clock(at: datetime) -> str:
@@ -31,6 +33,11 @@ def slack_time(at: datetime) -> str:
 def slack_day(at: datetime) -> str:
     """A day and a time that Slack shows in the reader's own zone."""
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{day_and_clock(at)} UTC>"
+
+
+def slack_moment(at: datetime, now: datetime) -> str:
+    """A time as :func:`slack_time`, with the day where it may be another one in the reader's zone than *now* is."""
+    return slack_time(at) if abs(at - now) < HALF_A_DAY else slack_day(at)
 
 
 def span(seconds: float) -> str:

@@ -92,11 +92,16 @@ def test_mutes_of_it_or_of_its_cluster_count_also_those_that_are_over() -> None:
             ("site", "web2"): mute("web2", 1, 61),
             ("west", "web1"): mute("web1", 1, 61, cluster="west"),
         },
-        over=(mute("site", -60, 5, maintenance=True, reason=""), mute("web1", -60, -30)),
+        over=(
+            mute("site", -60, 5, maintenance=True, reason=""),
+            mute("web1", -60, -30),
+            mute("web1", 2, 7 * 24 * 60),
+        ),
     )
     incident = replace(INCIDENT, acknowledged_by=None)
-    assert [d.planned for d in deeds_of(incident, Operations(), mutes)] == [True, False]
+    assert [d.planned for d in deeds_of(incident, Operations(), mutes)] == [True, False, False]
     assert told(incident, mutes=mutes) == [
         "root announced maintenance of site until 12:05:00",
         "root muted web1 until 13:01:00: why",
+        "root muted web1 until 03-08 12:00:00: why",
     ]

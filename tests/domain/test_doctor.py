@@ -413,6 +413,13 @@ def test_a_probe_that_says_nothing_is_unknown_where_there_is_one() -> None:
     assert patient.amiss() == [("http", "probe of the VIP", UNKNOWN)]
 
 
+def test_a_probe_that_fails_since_another_day_says_since_which() -> None:
+    for since, told in ((NOON, "12:00:00"), (NOON - timedelta(days=1), "02-28 12:00:00")):
+        down = Health(outcome=Outcome.UNHEALTHY, since=since, reason="refused")
+        found = Patient(situation=replace(calm(), health={**calm().health, ("http", "web1"): down})).only()
+        assert found.found == f"it fails since {told} UTC: refused"
+
+
 def test_the_last_real_server_down_is_worse_than_one_of_two() -> None:
     down = Health(outcome=Outcome.UNHEALTHY, since=NOON, reason="refused")
     one = replace(calm(), health={**calm().health, ("http", "web1"): down})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +17,7 @@ from bot.domain.commands import GRAMMAR, Misspelt, Verb, parse
 from bot.domain.doctor import Examination, Finding, Judgement
 from bot.domain.events import Actor, Via
 from bot.domain.fleet import Cluster, Director, Forwarding, PoolMember, Protocol, RealServer, VirtualService
-from bot.domain.incidents import Incident
+from bot.domain.incidents import Incident, Kind, Note
 from bot.domain.mutes import Mute
 from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, Observed, key_of
 from bot.domain.operations import Operation, Override, Phase
@@ -55,6 +56,36 @@ def test_slack_takes_every_incident(incident: Incident) -> None:
 @given(strange.incidents(), strange.times)
 def test_slack_takes_the_story_of_every_incident(incident: Incident, at: object) -> None:
     assert_slack_takes(resolution_message(replace(incident, resolved_at=incident.opened_at + timedelta(hours=1))))
+
+
+def test_what_is_not_of_today_is_told_with_its_day() -> None:
+    by = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
+    week = timedelta(days=7)
+    mute = Mute(cluster="site", subject="web1", since=strange.NOON, until=strange.NOON + week, by=by)
+    notes = tuple(Note(at=strange.NOON + n * week, text=f"note {n}") for n in range(2))
+    incident = Incident(
+        id=1, kind=Kind.REAL_SERVER_DOWN, cluster="site", subject="web1", opened_at=strange.NOON,
+        hold_until=strange.NOON, timeline=notes, acknowledged_by=by, acknowledged_at=strange.NOON + week,
+    )  # fmt: skip
+    until, later = (f"{strange.NOON + week:%m-%d %H:%M:%S} UTC", strange.NOON + week)
+    told = shown(incident_message(incident, mute))
+    assert re.search(rf"on it since <[^>]*{until}", told)
+    assert re.search(rf"muted until <[^>]*{until}", told)
+    over = replace(incident, resolved_at=later, troubles=frozenset())
+    assert re.search(rf"over at <[^>]*{until}", shown(incident_message(over)))
+    for thread in (shown(resolution_message(over)), shown(incident_story_message(Shown(incident=over), later))):
+        assert f"{strange.NOON:%m-%d %H:%M:%S}      " in thread
+        assert f"{later:%m-%d %H:%M:%S}      " in thread
+    assert f"since <!date^{int(strange.NOON.timestamp())}^{{date_short_pretty}}" in shown(
+        incident_story_message(Shown(incident=over), later)
+    )
+
+
+def test_a_drain_of_another_day_has_its_day_in_the_status() -> None:
+    status = large(1, 1)
+    assert any(re.search(r"drained by .* at \d\d:\d\d:\d\d", line) for line in status_lines(status))
+    later = replace(status, at=status.at + timedelta(days=1))
+    assert any(re.search(r"drained by .* at \d\d-\d\d \d\d:\d\d:\d\d", line) for line in status_lines(later))
 
 
 shown_incidents = st.builds(Shown, incident=strange.incidents(), mute=st.none() | strange.mutes)

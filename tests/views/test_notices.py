@@ -8,7 +8,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.incidents import Incident
+from bot.domain.incidents import Incident, Kind
 from bot.views.notices import (
     Missed,
     again_message,
@@ -21,6 +21,7 @@ from bot.views.notices import (
     reminder_message,
     worse_message,
 )
+from tests.domain.reference import NOON
 from tests.views import strange
 from tests.views.slack import assert_slack_takes, shown
 
@@ -60,6 +61,20 @@ def test_a_word_by_another_way_has_one_line_as_its_title_and_no_markup(incident:
     assert len(notice.title) <= 200
     assert f"incident {incident.id} of {incident.cluster}" in notice.text
     assert "<!date" not in notice.text
+
+
+def test_what_began_on_another_day_is_told_with_its_day() -> None:
+    began, ended = NOON, NOON + timedelta(days=1)
+    incident = Incident(
+        id=1, kind=Kind.REAL_SERVER_DOWN, cluster="site", subject="web1", opened_at=began, hold_until=began,
+        escalated_at=ended,
+    )  # fmt: skip
+    assert f"since {began:%m-%d %H:%M:%S} UTC" in plain_notice(incident, None).text
+    assert f"over at {ended:%H:%M:%S} UTC" in plain_notice(replace(incident, resolved_at=ended), None).text
+    assert f"{began:%m-%d %H:%M:%S} UTC" in shown(escalation_message(incident, (), None))
+    assert (
+        f"({began:%m-%d %H:%M:%S} to {ended:%H:%M:%S} UTC)" in backlog_message([], began, ended, slack_away=True).text
+    )
 
 
 def test_a_user_and_a_user_group_are_mentioned_as_slack_wants_it() -> None:

@@ -62,6 +62,12 @@ def test_the_thread_has_it_above_the_stages_in_their_order() -> None:
     assert all(words in told for words in stages), told
 
 
+def test_what_was_done_on_another_day_than_it_ended_has_its_day() -> None:
+    (incident,) = (i for i in night().incidents["site"].all if not i.withdrawn)
+    deeds = [Deed(at=NOON - timedelta(days=1), by=BOB, what="drain web1 (op1): drained")]
+    assert "bob at 02-28 12:00:00: drain web1 (op1): drained" in summary(incident, deeds)
+
+
 def test_what_many_did_is_cut_with_the_number_of_what_is_left_out() -> None:
     (incident,) = (i for i in night().incidents["site"].all if not i.withdrawn)
     deeds = [Deed(at=NOON + timedelta(seconds=n), by=BOB, what=f"drain web1 (op{n}): drained") for n in range(11)]

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.events import OutageMeasured
-from bot.views.words import escape, listed, outage, span
+from bot.domain.moments import moment
+from bot.views.words import escape, listed, outage, slack_moment, span
 from tests.domain.reference import NOON
 
 
@@ -78,3 +79,11 @@ def test_lists_read_as_sentences_do() -> None:
 
 def test_slacks_control_characters_are_escaped() -> None:
     assert escape("<@U1> & <!here>") == "&lt;@U1&gt; &amp; &lt;!here&gt;"
+
+
+def test_a_moment_of_another_day_is_told_with_its_day() -> None:
+    assert moment(NOON - timedelta(hours=12), NOON) == "00:00:00"
+    assert moment(NOON - timedelta(hours=12, seconds=1), NOON) == "02-28 23:59:59"
+    assert moment(NOON + timedelta(days=7), NOON) == "03-08 12:00:00"
+    assert "date_short" not in slack_moment(NOON - timedelta(hours=11), NOON)
+    assert "{date_short_pretty} {time_secs}|02-28 23:00:00 UTC" in slack_moment(NOON - timedelta(hours=13), NOON)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bot.domain.doctor.finding import Finding, Judgement, Look, unread
 from bot.domain.fleet import VirtualService
 from bot.domain.health import Outcome
+from bot.domain.moments import moment
 
 
 def probes(look: Look) -> Iterator[Finding]:
@@ -35,8 +36,9 @@ def _probe(look: Look, service: VirtualService, server: str | None) -> Iterator[
     about, target = (server, f"probe for {service.name}") if server else (service.name, "probe of the VIP")
     if health is None or health.outcome is Outcome.HEALTHY:
         return
+    since = moment(health.since, look.known.now)
     if health.outcome is Outcome.UNMEASURED:
-        found = f"it cannot be measured since {health.since:%H:%M:%S} UTC: {health.reason}"
+        found = f"it cannot be measured since {since} UTC: {health.reason}"
         yield unread(about, target, "Look at the bot's own network: the probe itself cannot be made.", found)
         return
     # By everything that is known of the service: the pool may have been narrowed to the one that is asked about.
@@ -49,7 +51,7 @@ def _probe(look: Look, service: VirtualService, server: str | None) -> Iterator[
         about=about,
         looked_at=target,
         judgement=Judgement.WARNING if others else Judgement.BAD,
-        found=f"it fails since {health.since:%H:%M:%S} UTC: {health.reason}",
+        found=f"it fails since {since} UTC: {health.reason}",
         then=f"Look at {server}: does anything listen on port {port}?"
         if server
         else "The other findings say what stands in the way; if none does, ask the VIP from a client's network.",
