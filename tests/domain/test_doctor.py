@@ -15,6 +15,7 @@ from bot.domain.events import (
     CertificateChanged,
     KeepalivedProcess,
     NatPath,
+    OperationKind,
     ProcessRole,
     RollCallAnswer,
     Via,
@@ -23,7 +24,7 @@ from bot.domain.events import (
 from bot.domain.fleet import Cluster, Forwarding, Probe, ProbeKind, Protocol
 from bot.domain.health import Outcome
 from bot.domain.observed import UnitActive
-from bot.domain.operations import Operations, Override
+from bot.domain.operations import Operation, Operations, Override, Phase
 from bot.domain.situation import Health, Situation, fold
 from tests.domain.reference import NOON, SITE, VIP, WEIGHTS, Pen, answer, unit
 
@@ -235,6 +236,17 @@ def test_what_is_drained_has_weight_0_and_any_other_is_bad() -> None:
     patient = Patient(sv1=both["sv1"], operations=drained(), earlier=())
     assert ("sv2", "web1 in http", BAD) in patient.amiss()
     assert any("drained by alice and has weight 1 all the same" in f.found for f in patient.found())
+
+
+def test_what_an_operation_is_changing_right_now_is_no_finding() -> None:
+    running = Operation(
+        id="op-1", kind=OperationKind.DRAIN, cluster="site", real_server="web1", by=ALICE, requested_at=NOON, steps=(),
+        phase=Phase.RUNNING,
+    )  # fmt: skip
+    busy = replace(drained(), by_id={"op-1": running})
+    assert Patient(operations=busy).amiss() == []
+    waiting = replace(busy, by_id={"op-1": replace(running, phase=Phase.WAITING)})
+    assert ("sv2", "web1 in http", BAD) in Patient(operations=waiting).amiss()
 
 
 def test_a_member_that_is_missing_is_judged_by_whether_anything_says_it_is_down() -> None:

@@ -75,6 +75,8 @@ def _weight(look: Look, name: str, service: VirtualService, member: PoolMember) 
     override = look.known.operations.override(cluster, server)
     if weight is None:
         return _absent(look, name, service, server)
+    if look.known.operations.busy_with(cluster, server):
+        return None  # an operation is changing it right now: it is neither here nor there
     if override is not None and weight > 0:
         return Finding(
             about=name,
@@ -83,7 +85,7 @@ def _weight(look: Look, name: str, service: VirtualService, member: PoolMember) 
             found=f"it is drained by {override.by.name} and has weight {weight} all the same",
             then=f"The bot takes it back to 0 when it sees this: ask again, then drain {server} once more.",
         )
-    if override is not None or weight == member.weight or look.known.operations.busy_with(cluster, server):
+    if override is not None or weight == member.weight:
         return None
     return Finding(
         about=name,
