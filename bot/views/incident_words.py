@@ -111,6 +111,10 @@ def _are(names: str) -> str:
     return "are" if " and " in names else "is"
 
 
+def _were(names: str) -> str:
+    return "were" if _are(names) == "are" else "was"
+
+
 def _open(incident: Incident) -> str:
     about, kind = incident.subject, incident.kind
     special = _OPEN.get(kind)
@@ -268,8 +272,9 @@ def facts(incident: Incident) -> list[str]:
     found += [f"{'' if incident.open else 'was: '}{reason}" for reason in incident.why]
     found += _evidence(incident)
     if incident.kind is Kind.SERVICE_DOWN:
-        servers = _subjects(incident)
-        found.append(f"{servers} {'were' if not incident.open else _are(servers)} down")
+        # Where a quorum was lost, it may be that no real server is known to be down.
+        servers = _subjects(incident) if any(t.matter is Matter.REAL_SERVER for t in incident.seen) else ""
+        found += [f"{servers} {_are(servers) if incident.open else _were(servers)} down"] if servers else []
     elif incident.also_down and incident.kind is not Kind.REAL_SERVER_DOWN:
         found += _went_with_it(incident)
     return list(dict.fromkeys(found))

@@ -13,7 +13,7 @@ from bot.domain.incidents.stages import timeline
 from bot.views.incident import facts, headline
 from bot.views.incident_actions import reference
 from bot.views.incident_words import no_outage
-from bot.views.words import cut, listed, outage, span
+from bot.views.words import cut, listed, outage, plural, span
 
 # What CommonMark would read as its own; a backslash takes that from it (spec.commonmark.org, backslash escapes).
 MARKUP = re.compile(r"([\\`*_\[\]<>|#~!&])")
@@ -90,7 +90,7 @@ def _impact(incident: Incident) -> Iterator[str]:
     if incident.also_down:
         yield f"- Real servers that went with it: {inert(listed(incident.also_down))}."
     if incident.changes:
-        yield f"- It began again {incident.changes} times before it stayed well."
+        yield f"- It began again {plural(incident.changes, 'time')} before it stayed well."
     if not incident.outages:
         return
     yield ""

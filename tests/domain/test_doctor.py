@@ -432,6 +432,13 @@ def test_a_probe_that_fails_since_another_day_says_since_which() -> None:
         assert found.found == f"it fails since {told} UTC: refused"
 
 
+def test_one_healthy_target_is_one() -> None:
+    health = calm().health
+    one = replace(calm(), health={("http", None): health["http", None]})
+    for situation, told in ((one, "1 target is healthy"), (calm(), "6 targets are healthy")):
+        assert told in [f.found for f in Patient(situation=situation).found()]
+
+
 def test_the_last_real_server_down_is_worse_than_one_of_two() -> None:
     down = Health(outcome=Outcome.UNHEALTHY, since=NOON, reason="refused")
     one = replace(calm(), health={**calm().health, ("http", "web1"): down})

@@ -15,7 +15,7 @@ from bot.flows.chronicle import World, fold
 from bot.views.incident import facts, headline, incident_message
 
 from .reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer
-from .test_every_kind import GOOD, LOST, STOPPED, closely, looked
+from .test_every_kind import GOOD, LOST, STOPPED, closely, looked, quorum
 from .test_late import roll_call, said
 
 ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
@@ -113,6 +113,15 @@ def test_a_weight_that_a_drain_takes_over_is_not_the_old_one_again() -> None:
     (incident,) = incidents(pen)
     assert headline(incident) == "web1 has the weight that it is meant to have"
     assert incident.timeline[-1].text == "web1 has the weight that it is meant to have on sv1"
+
+
+def test_of_a_service_it_is_said_which_real_servers_were_down_and_not_that_it_was_one() -> None:
+    pen = Pen().all_well(0).probe(100, "http", "web1", DOWN).probe(105, "http", "web2", DOWN).all_well(107)
+    assert facts(*incidents(pen))[-1] == "web1 and web2 are down"
+    pen.probe(110, "http", "web1", UP)
+    assert facts(*incidents(pen))[-1] == "web2 is down"
+    lost = quorum(quorum(Pen().all_well(0), 100, up=False).all_well(120), 160, up=True)
+    assert facts(*incidents(lost)) == ["was: keepalived on sv1 has lost the quorum of http"]
 
 
 # --- what was not looked at -----------------------------------------------------------------------------------------

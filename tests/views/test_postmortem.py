@@ -98,6 +98,11 @@ def test_planned_is_said_of_a_move_and_of_what_was_announced_and_of_nothing_else
     assert "| what | real server down (planned) |" in draft(down, announced)
 
 
+def test_how_often_it_began_again_is_counted_as_people_count() -> None:
+    assert "- It began again 1 time before it stayed well." in draft(replace(failover(), changes=1))
+    assert "- It began again 2 times before it stayed well." in draft(replace(failover(), changes=2))
+
+
 def test_a_file_is_named_for_its_incident() -> None:
     assert file_name(failover()) == "incident-site-42.md"
 

@@ -20,7 +20,7 @@ def probes(look: Look) -> Iterator[Finding]:
         yield from _certificate(look, service, server)
     well = sum(look.known.situation.healthy(s.name, r) is True for s, r in targets)
     if well:
-        words = f"{well} targets are healthy"
+        words = f"{well} {'target is' if well == 1 else 'targets are'} healthy"
         yield Finding(about=look.cluster.name, looked_at="probes", judgement=Judgement.OK, found=words)
     if mute:
         found = f"{len(mute)} of {len(targets)} targets were never measured: the bot does not run, or has just begun"
