@@ -273,6 +273,8 @@ class Spool:
         self._writer = HeldFile(lambda: self._open("events", os.O_RDWR | os.O_CREAT | os.O_APPEND), events)
         self._reader = HeldFile(lambda: self._open("events", os.O_RDONLY), events)
         self._size, self._last = -1, 0  # of `events` as this process left it: saves reading it again
+        self._new = False  # whether `events` was made anew and its directory is not on the disk yet
+        self.trouble = None  # type: Optional[str]  # why what is due after a write could not be done
         self._offset = 0  # in the reader's file: what stands before it is sent
         self.sent = 0
         with self.locked():
@@ -307,6 +309,9 @@ class Spool:
             write_all(descriptor, data)
             if durable:
                 os.fsync(descriptor)
+        except OSError:
+            os.unlink(self._path(name + ".new"))  # what there was no room for takes none
+            raise
         finally:
             os.close(descriptor)
         os.rename(self._path(name + ".new"), self._path(name))
@@ -361,7 +366,7 @@ class Spool:
     def write(self, lines: List[str], gap: Optional[Dict[str, Any]] = None) -> None:
         """Put *lines* (and *gap* before them) on the disk, in order, each with its counter. Raises OSError.
 
-        The caller holds the lock.
+        Then none of them is there, and they may be written again. The caller holds the lock.
         """
         wall, mono = round(time.time(), 6), round(time.monotonic(), 6)
         descriptor, replaced = self._writer.current()
@@ -380,10 +385,26 @@ class Spool:
             os.ftruncate(descriptor, whole)
             raise
         self._size, self._last = whole + len(data), last + len(records)
-        if replaced:
-            self._sync_directory()
-        if self._size > self._limit:
-            self._compact()
+        self._new = self._new or replaced
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Do what is due after a write; where it cannot be done, :attr:`trouble` says why, and it can be tried again.
+
+        It raises nothing: the lines are on the disk, and would be stored once more if this passed for their failure.
+        The caller holds the lock.
+        """
+        events = self._path("events")
+        try:
+            if self._new:
+                self._sync_directory()
+                self._new = False
+            if os.path.exists(events) and os.path.getsize(events) > self._limit:
+                self._compact()
+        except OSError as error:
+            self.trouble = "%s cannot be tidied up: %s" % (self.directory, error)
+        else:
+            self.trouble = None
 
     def append(self, *lines: str) -> None:
         """:meth:`write` *lines* under the lock."""
@@ -900,10 +921,12 @@ class Agent:
                 lines = [line for line in self._in_hand if line.strip()]
                 if lines:
                     self._spool.write(lines)
+                elif self._spool.trouble:
+                    self._spool.tidy()
         except OSError as error:
             self._troubles.note("spool", "%s cannot be written: %s" % (self._config.spool, error))
             return
-        self._troubles.note("spool", None)
+        self._troubles.note("spool", self._spool.trouble)
         if self._in_hand:
             self._in_hand = []
             self._sender.wake()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bot.agent.lvs_agent import Record, Spool
+from bot.agent.lvs_agent import Agent, Config, Record, Spool
 
 ROOM = 1 << 20
 
@@ -19,6 +22,15 @@ ROOM = 1 << 20
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     return Spool(str(tmp_path), ROOM)
+
+
+def taken_off(spool: Spool) -> list[Record]:
+    """Everything that *spool* has to deliver, all of it taken by the bot."""
+    taken: list[Record] = []
+    while batch := spool.unsent():
+        taken += batch
+        spool.acknowledge(batch[-1].counter)
+    return taken
 
 
 def texts(spool: Spool) -> list[str | None]:
@@ -103,6 +115,59 @@ def test_a_full_spool_gives_up_the_oldest_lines_and_says_so_in_their_place(tmp_p
     assert gap.gap["lost"] + len(rest) == 200
     assert rest[-1].line == "line 199"
     assert [record.counter for record in rest] == list(range(gap.counter + 1, gap.counter + 1 + len(rest)))
+
+
+def test_where_there_is_no_room_to_rewrite_a_full_spool_each_line_is_stored_once_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fifo, directory = tmp_path / "fifo", tmp_path / "spool"
+    directory.mkdir()
+    agent = Agent(
+        Config(
+            director="sv1",
+            url="http://127.0.0.1:1/",
+            secret_file="none",
+            fifo=str(fifo),
+            spool=str(directory),
+            spool_max_bytes=4096,
+        )
+    )
+    agent._fifo.look_after()
+    keepalived = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    replace = Spool._replace
+    room = False
+
+    def replace_if_there_is_room(self: Spool, name: str, data: bytes, durable: bool) -> None:
+        if name == "events" and not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(self, name, data, durable)
+
+    monkeypatch.setattr(Spool, "_replace", replace_if_there_is_room)
+    said = [f"line {number}" for number in range(60)]
+    for line in said:
+        os.write(keepalived, line.encode() + b"\n")
+    for _ in range(5):
+        agent._take_lines()
+    os.close(keepalived)
+    assert "No space left" in (agent._troubles.told() or "")
+    assert [record.line for record in taken_off(Spool(str(directory), ROOM))] == said
+    room = True
+    agent._take_lines()
+    assert agent._troubles.told() is None
+    assert (directory / "events").stat().st_size < 4096
+
+
+def test_a_rewriting_that_found_no_room_leaves_nothing_behind(spool: Spool, tmp_path: Path) -> None:
+    spool.append("a")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
+    try:
+        with spool.locked(), pytest.raises(OSError):
+            spool._compact()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list(tmp_path.glob("*.new"))
+    assert texts(spool) == ["a"]
 
 
 def test_a_spool_that_is_always_emptied_does_not_grow(tmp_path: Path) -> None:
