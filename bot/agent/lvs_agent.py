@@ -342,6 +342,7 @@ class Spool:
         counters = self._counters()
         start = counters[0] - 1 if counters else int(time.time() * 1e6) ^ random.getrandbits(50)
         self._replace("sent", b"%d" % start, durable=True)
+        self.sent = start
         return start
 
     def _read_file(self, name: str) -> bytes:
@@ -358,8 +359,12 @@ class Spool:
     def _survey(self, descriptor: int, replaced: bool) -> Tuple[int, int]:
         """Size of the whole lines and last counter of `events`; it is longer only where a write was cut off."""
         size = os.fstat(descriptor).st_size
+        self._new = self._new or replaced
         if replaced or size != self._size:
-            self._last = max([*self._counters(), self._load_sent()])
+            sent = self._load_sent()
+            self._last = max([*self._counters(), sent])
+            if replaced:  # by one with other counters, if it was wiped
+                self.sent = sent
             size = self._read_file("events").rfind(b"\n") + 1
         return size, self._last
 
@@ -385,7 +390,6 @@ class Spool:
             os.ftruncate(descriptor, whole)
             raise
         self._size, self._last = whole + len(data), last + len(records)
-        self._new = self._new or replaced
         self.tidy()
 
     def tidy(self) -> None:
@@ -464,12 +468,16 @@ class Spool:
             return b"", 0
         if replaced:
             self._offset = 0
+            with self.locked():
+                self.sent = self._load_sent()
         return os.pread(descriptor, 4 * BATCH_BYTES, self._offset), self._offset
 
     def acknowledge(self, counter: int) -> None:
         """The bot has everything up to *counter*: it is never sent again."""
-        self.sent = counter
         with self.locked():
+            if not self._load_sent() <= counter <= self._survey(*self._writer.current())[1]:
+                return  # of a spool that was wiped meanwhile: it says nothing of the lines of this one
+            self.sent = counter
             self._replace("sent", b"%d" % counter, durable=False)
             if self._offset > COMPACT_BYTES:
                 self._compact()

@@ -63,6 +63,38 @@ def test_a_wiped_spool_uses_no_counter_again(spool: Spool, tmp_path: Path) -> No
     assert fresh.last_counter() not in used
 
 
+def wipe(directory: Path) -> None:
+    for path in directory.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("by_another", [False, True])
+def test_a_spool_that_is_wiped_under_a_running_agent_goes_on_delivering(tmp_path: Path, by_another: bool) -> None:
+    for number in range(20):  # its new counters start anywhere: above the old ones or below
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        spool = Spool(str(directory), ROOM)
+        spool.append("a", "b")
+        spool.acknowledge(spool.unsent()[-1].counter)
+        wipe(directory)
+        (Spool(str(directory), ROOM) if by_another else spool).append("c")
+        assert spool.last_counter() - spool.sent == 1, "that is what the heartbeats tell"
+        assert texts(spool) == ["c"]
+
+
+def test_what_the_bot_took_of_a_spool_that_was_wiped_meanwhile_says_nothing_of_the_new_one(tmp_path: Path) -> None:
+    for number in range(20):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        spool = Spool(str(directory), ROOM)
+        spool.append("a")
+        batch = spool.unsent()
+        wipe(directory)
+        Spool(str(directory), ROOM).append("b")
+        spool.acknowledge(batch[-1].counter)
+        assert texts(spool) == ["b"]
+
+
 def test_a_write_that_was_cut_off_becomes_a_gap(tmp_path: Path) -> None:
     Spool(str(tmp_path), ROOM).append("a", "b")
     events = tmp_path / "events"
