@@ -423,13 +423,14 @@ class Spool:
     def _compact(self) -> None:
         """Rewrite `events` without what was sent; if it is too large still, a gap takes the place of the oldest half.
 
+        Damaged lines are not kept; a gap at the end tells of those that the bot may not have.
+
         The gap has the counter of the last record that it stands for. If the bot has that one after all, it has all
         of them (delivery is in order) and absorbs the gap; so ``lost`` is an upper bound and never too small.
         """
         sent = self._load_sent()
         self._replace("sent", b"%d" % sent, durable=True)
-        everything = decode_records(self._read_file("events"), 0)
-        keep = [record for record, _ in everything if record and record.counter > sent]
+        keep = self._unsent(sent)
         sizes = [len(record.encoded()) for record in keep]
         excess, dropped = sum(sizes) - self._limit // 2 if sum(sizes) > self._limit else 0, 0
         while excess > 0 and dropped < len(keep) - 1:
@@ -441,6 +442,25 @@ class Spool:
             keep[:dropped] = [keep[dropped - 1]._replace(line=None, gap={"lost": lost, "why": why})]
             log("spool: full; at most %d of the oldest lines were given up" % lost)
         self._replace("events", b"".join(record.encoded() for record in keep), durable=True)
+
+    def _unsent(self, sent: int) -> List[Record]:
+        """What stands in `events` and was not *sent*, with a gap for what is damaged behind the last that was."""
+        data = self._read_file("events")
+        keep, damaged, last = [], 0, sent  # type: List[Record], int, int
+        for record, _ in decode_records(data, 0):
+            if record is None:
+                damaged += 1
+            elif record.counter > sent:
+                keep.append(record)
+                last = record.counter
+            else:
+                damaged = 0
+        if not data.endswith(b"\n") and data:
+            damaged += 1  # a write was cut off
+        if damaged:
+            gap = {"lost": damaged, "why": "%d lines of the spool were damaged on the disk" % damaged}
+            keep.append(Record(self.boot, last + 1, round(time.time(), 6), round(time.monotonic(), 6), gap=gap))
+        return keep
 
     def unsent(self) -> List[Record]:
         """The next records for one POST, oldest first."""

@@ -119,12 +119,51 @@ def test_a_damaged_line_becomes_a_gap_and_the_others_are_delivered(tmp_path: Pat
     first, _, third = events.read_bytes().splitlines()
     events.write_bytes(b"\n".join([first, damage, third, b""]))
     spool = Spool(str(tmp_path), ROOM)
-    got: list[Record] = []
-    while batch := spool.unsent():
-        got += batch
-        spool.acknowledge(batch[-1].counter)
+    got = taken_off(spool)
     assert [record.line for record in got] == ["a", "c", None]
     assert got[-1].gap == {"lost": 1, "why": "a line of the spool was damaged on the disk"}
+
+
+@pytest.mark.parametrize("damaged", [[0], [1], [2], [0, 1], [1, 2]])
+def test_a_damaged_line_becomes_a_gap_also_where_the_spool_is_rewritten_first(
+    tmp_path: Path, damaged: list[int]
+) -> None:
+    spool = Spool(str(tmp_path), ROOM)
+    spool.append("sent", "a", "b", "c")
+    spool.acknowledge(spool.unsent()[0].counter)
+    events = tmp_path / "events"
+    sent, *lines = events.read_bytes().splitlines()
+    lines = [b"\0" * 40 if number in damaged else line for number, line in enumerate(lines)]
+    events.write_bytes(b"\n".join([sent, *lines, b""]))
+    emitter = Spool(str(tmp_path), ROOM)
+    for _ in range(2):
+        with emitter.locked():
+            emitter._compact()
+    spool.append("d")
+    left = [text for number, text in enumerate("abc") if number not in damaged]
+    got = taken_off(spool)
+    assert [record.line for record in got] == [*left, None, "d"]
+    assert [record.gap["lost"] for record in got if record.gap] == [len(damaged)]
+    assert len({record.counter for record in got}) == len(got)
+
+
+def test_a_rewriting_drops_no_write_that_was_cut_off(spool: Spool, tmp_path: Path) -> None:
+    spool.append("a", "b")
+    events = tmp_path / "events"
+    events.write_bytes(events.read_bytes()[:-7])
+    with spool.locked():
+        spool._compact()
+    assert [(record.line, record.gap is None) for record in taken_off(spool)] == [("a", True), (None, False)]
+
+
+def test_damage_in_what_the_bot_has_is_no_loss(spool: Spool, tmp_path: Path) -> None:
+    spool.append("a", "b")
+    spool.acknowledge(spool.unsent()[1].counter)
+    events = tmp_path / "events"
+    events.write_bytes(b"\n".join([b"\0" * 40, events.read_bytes().splitlines()[1], b""]))
+    with spool.locked():
+        spool._compact()
+    assert taken_off(spool) == []
 
 
 def test_a_lost_note_of_what_was_sent_means_to_send_it_again_under_the_same_keys(tmp_path: Path) -> None:
