@@ -579,10 +579,20 @@ class Fifo:
         except OSError as error:
             os.close(reader)
             raise self._unusable(error) from error
+        self._empty()
         self.close()
         self._reader, self._keeper = reader, keeper
         with contextlib.suppress(OSError):  # a wish: the default of 64 KiB does too
             fcntl.fcntl(reader, F_SETPIPE_SZ, PIPE_SIZE)
+
+    def _empty(self) -> None:
+        """Take what waits in the FIFO that was open so far: somebody has put another one in its place."""
+        if self._reader < 0:
+            return
+        with contextlib.suppress(OSError):
+            self._rest += os.read(self._reader, PIPE_SIZE)  # all of it: no pipe of ours holds more
+        if self._rest and not self._rest.endswith(b"\n"):
+            self._rest += b"\n"  # what the new one holds is no end of that
 
     def _unusable(self, error: OSError) -> AgentError:
         advice = "stop keepalived, remove it, restart lvs-agent, start keepalived"
@@ -606,10 +616,9 @@ class Fifo:
 
     def read_lines(self) -> List[str]:
         """The whole lines that wait in the pipe; a blank one is an emitter's poke. Stray bytes show as ``\\xNN``."""
-        try:
-            data = self._rest + os.read(self._reader, PIPE_SIZE)
-        except BlockingIOError:
-            return []
+        data = self._rest
+        with contextlib.suppress(BlockingIOError):
+            data += os.read(self._reader, PIPE_SIZE)
         *lines, self._rest = data.split(b"\n")
         if len(self._rest) > LINE_MAX:  # nothing of keepalived's: passed on in pieces rather than kept for ever
             lines, self._rest = [*lines, self._rest], b""

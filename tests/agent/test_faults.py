@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import resource
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from bot.agent.lvs_agent import boot_id
+from bot.agent.lvs_agent import Fifo, boot_id
 from bot.domain.events import AgentGap
 from tests.agent.site import Bot, Director, heard, line, until
 
@@ -148,6 +149,25 @@ async def test_a_fifo_that_was_removed_is_made_again(bot: Bot, sv1: Director) ->
     sv1.keepalived_opens()
     sv1.says(line(0))
     await until(lambda: len(bot.journal.entries) == 1)
+
+
+def test_what_waits_in_a_fifo_that_was_replaced_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "notify.fifo"
+    fifo = Fifo(str(path))
+    fifo.look_after()
+    keepalived = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    os.write(keepalived, b"one\ntwo\nthr")
+    path.rename(tmp_path / "old")
+    os.mkfifo(path)
+    fifo.look_after()
+    os.close(keepalived)
+    keepalived = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    assert fifo.read_lines() == ["one", "two", "thr"]
+    os.write(keepalived, b"four\n")
+    os.close(keepalived)
+    assert fifo.read_lines() == ["four"]
+    assert fifo.read_lines() == []
+    fifo.close()
 
 
 async def test_what_stands_in_the_fifos_place_is_named_to_the_bot(bot: Bot, sv1: Director) -> None:
