@@ -317,18 +317,23 @@ def _observed(event: VrrpStateObserved | RealServerObserved, what: str, seen_at:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complaint:
-    """What an agent complains of (empty: of nothing), ``since`` when and by its ``last`` heartbeat."""
+    """What an agent complains of (empty: of nothing), ``since`` when and by its ``last`` heartbeat.
+
+    Both are seconds on the clock that never jumps.
+    """
 
     trouble: str
-    since: datetime
-    last: datetime
+    since: float
+    last: float
 
 
 @dataclass(slots=True)
 class Heartbeats:
     """When each director's agent was last heard and what it complained of, and what follows from that, or from nothing.
 
-    What an agent complains of for a moment (the webhook was away) is over by itself, and is not worth telling.
+    What an agent complains of for a moment (the webhook was away) is over by itself, and is not worth telling. How long
+    something lasts is told by the clock that never jumps: when the bot's own was set, no agent has fallen silent by
+    that, and none that has goes unnoticed. ``heard`` is for people, and so by the clock on the wall.
     """
 
     fleet: Fleet
@@ -337,14 +342,17 @@ class Heartbeats:
     expected: frozenset[str]
     heard: dict[str, datetime] = field(default_factory=dict)
     complains: dict[str, Complaint] = field(default_factory=dict)
+    _beats: dict[str, float] = field(default_factory=dict)
+    _listening: dict[datetime, float] = field(default_factory=dict)
 
     def beat(self, director: str) -> None:
         """The agent on *director* was heard just now."""
         self.heard[director] = self.clock.now()
+        self._beats[director] = self.clock.monotonic()
 
     def said(self, director: str, trouble: str | None) -> None:
         """What the agent on *director* complains of by its last heartbeat; None where it is well."""
-        now, before = self.clock.now(), self.complains.get(director)
+        now, before = self.clock.monotonic(), self.complains.get(director)
         goes_on = before is not None and before.trouble and trouble
         since = before.since if before is not None and goes_on else now
         self.complains[director] = Complaint(trouble=(trouble or "")[:MOST_WORDS], since=since, last=now)
@@ -357,20 +365,20 @@ class Heartbeats:
                 heard = self.complains.get(director.name)
                 if heard is None or bool(heard.trouble) == (director.name in known[cluster.name]):
                     continue
-                if not heard.trouble or (heard.last - heard.since).total_seconds() >= 3 * self.interval_s:
+                if not heard.trouble or heard.last - heard.since >= 3 * self.interval_s:
                     found.append(AgentComplained(cluster=cluster.name, director=director.name, trouble=heard.trouble))
         return tuple(found)
 
     def changes(self, silent: Mapping[str, frozenset[str]], since: datetime) -> tuple[AgentSilenceChanged, ...]:
         """What changed against the *silent* directors by cluster. *since*: when listening began."""
-        now = self.clock.now()
+        now, began = self.clock.monotonic(), self._began(since)
         found = []
         for cluster in self.fleet.clusters:
             for director in cluster.directors:
                 if director.name not in self.expected:
                     continue
                 last = self.heard.get(director.name)
-                is_silent = (now - (last or since)).total_seconds() > 3 * self.interval_s
+                is_silent = now - self._beats.get(director.name, began) > 3 * self.interval_s
                 if is_silent != (director.name in silent[cluster.name]) and (is_silent or last):
                     found.append(
                         AgentSilenceChanged(
@@ -378,6 +386,11 @@ class Heartbeats:
                         )
                     )
         return tuple(found)
+
+    def _began(self, since: datetime) -> float:
+        """*since* on the clock that never jumps, by the two clocks as they were when it was first asked for."""
+        ago = (self.clock.now() - since).total_seconds()
+        return self._listening.setdefault(since, self.clock.monotonic() - ago)
 
 
 async def watch_silence(chronicle: Chronicle, heartbeats: Heartbeats) -> None:

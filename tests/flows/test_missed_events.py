@@ -57,11 +57,14 @@ def test_a_real_server_that_left_a_table_for_good_reason_and_without_a_word_is_i
 
 
 class Stopped:
+    """``at`` is the true time; the clock on the wall was ``set_by`` so much since."""
+
     def __init__(self) -> None:
         self.at = NOON
+        self.set_by = timedelta()
 
     def now(self):  # type: ignore[no-untyped-def]
-        return self.at
+        return self.at + self.set_by
 
     def monotonic(self) -> float:
         return (self.at - NOON).total_seconds()
@@ -91,6 +94,34 @@ def test_one_that_was_never_heard_counts_from_when_listening_began() -> None:
         ("sv1", None),
         ("sv2", None),
     }
+
+
+@pytest.mark.parametrize("set_by", [timedelta(minutes=1), timedelta(hours=-1)])
+@pytest.mark.parametrize("was_heard", [True, False])
+def test_a_clock_that_is_set_makes_no_agent_silent_and_hides_no_silence(set_by: timedelta, was_heard: bool) -> None:
+    clock = Stopped()
+    beats = Heartbeats(fleet=FLEET, clock=clock, interval_s=10, expected=frozenset({"sv1"}))
+    nobody: dict[str, frozenset[str]] = {"site": frozenset()}
+    if was_heard:
+        beats.beat("sv1")
+    assert beats.changes(nobody, NOON) == ()
+    clock.set_by = set_by
+    clock.at = NOON + timedelta(seconds=5)
+    assert beats.changes(nobody, NOON) == ()
+    clock.at = NOON + timedelta(seconds=31)
+    assert [(c.director, c.silent) for c in beats.changes(nobody, NOON)] == [("sv1", True)]
+
+
+@pytest.mark.parametrize("set_by", [timedelta(minutes=1), timedelta(hours=-1)])
+def test_a_clock_that_is_set_makes_no_complaint_longer_or_shorter(set_by: timedelta) -> None:
+    clock = Stopped()
+    beats = Heartbeats(fleet=FLEET, clock=clock, interval_s=10, expected=frozenset({"sv1"}))
+    beats.said("sv1", FULL)
+    clock.set_by = set_by
+    for seconds, told in ((10, 0), (29, 0), (30, 1)):
+        clock.at = NOON + timedelta(seconds=seconds)
+        beats.said("sv1", FULL)
+        assert len(beats.complaints({"site": {}})) == told
 
 
 FULL = "spool: /var/lib/lvs-agent cannot be written: No space left on device"
