@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any, TypeVar
 
 
 class Outcome(StrEnum):
@@ -19,8 +20,9 @@ class Outcome(StrEnum):
 class ProbeResult:
     """One measurement. ``latency_s`` is seconds from start to verdict; ``reason`` says what was wrong, in words.
 
-    ``started_at`` is when the first packet was asked for: what an outage is measured by. ``certificate_ends_at`` is
-    the end of the certificate that a TLS probe found good.
+    ``started_at`` is when the first packet was asked for: what an outage is measured by; ``began`` is the same moment
+    in seconds on a clock that never jumps, if it was looked at. ``certificate_ends_at`` is the end of the certificate
+    that a TLS probe found good.
     """
 
     probe: str
@@ -30,6 +32,7 @@ class ProbeResult:
     reason: str = ""
     detail: str = ""
     certificate_ends_at: datetime | None = None
+    began: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +173,36 @@ def _outage(state: HealthState, good: ProbeResult) -> Outage | None:
         first_good_at=good.started_at,
         failed=state.failed,
     )
+
+
+SET = timedelta(seconds=0.1)
+"""Two clocks that went apart by less than this were read a little apart; by more, one of them was set."""
+
+
+def clock_was_set(before: ProbeResult, after: ProbeResult) -> timedelta:
+    """By how much the clock on the wall was set between the starts of two probes; nothing where that is not known."""
+    if before.began is None or after.began is None:
+        return timedelta()
+    by = after.started_at - before.started_at - timedelta(seconds=after.began - before.began)
+    return by if abs(by) > SET else timedelta()
+
+
+T = TypeVar("T", HealthState, "Gathered", Outage)
+
+
+def moved(state: T, by: timedelta) -> T:
+    """*state* as it would be, had the clock always been *by* so much ahead.
+
+    An outage in which the clock was set would otherwise last too long, or less than nothing.
+    """
+    moved_: dict[str, Any] = {}
+    for name in (each.name for each in fields(state)):
+        value = getattr(state, name)
+        if isinstance(value, datetime):
+            moved_[name] = value + by
+        elif isinstance(value, Outage):
+            moved_[name] = moved(value, by)
+    return replace(state, **moved_)
 
 
 CLOSE = timedelta(seconds=10)

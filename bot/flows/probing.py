@@ -21,7 +21,9 @@ from bot.domain.health import (
     Outage,
     Outcome,
     ProbeResult,
+    clock_was_set,
     gather,
+    moved,
     observe,
 )
 from bot.flows.chronicle import Chronicle
@@ -43,9 +45,14 @@ class Watch:
         self.health = HealthState(verdict=verdict)
         self.gathered = Gathered()
         self.certificate = Certificate(told=expiring)
+        self._latest: ProbeResult | None = None
 
     def entries(self, result: ProbeResult) -> tuple[Entry, ...]:
         """Count *result* and return what the journal has to know of it: the outage that it ended first."""
+        by = clock_was_set(self._latest, result) if self._latest is not None else timedelta()
+        self._latest = result
+        if by:
+            self.health, self.gathered = moved(self.health, by), moved(self.gathered, by)
         return (*self._of_health(result), *self._of_certificate(result))
 
     def _of_certificate(self, result: ProbeResult) -> tuple[Entry, ...]:

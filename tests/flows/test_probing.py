@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +93,7 @@ class Script:
     def __init__(self) -> None:
         self.under_way: list[asyncio.Future[Outcome]] = []
         self.certificate_ends_at: datetime | None = None
+        self.set_by = 0.0
 
     async def measure(self, probe: Probe) -> ProbeResult:
         number = len(self.under_way)
@@ -101,7 +103,8 @@ class Script:
         return ProbeResult(
             probe=probe.name,
             outcome=outcome,
-            started_at=T0 + timedelta(seconds=0.25 * number),
+            started_at=T0 + timedelta(seconds=0.25 * number + self.set_by),
+            began=0.25 * number,
             latency_s=0.1,
             reason="" if outcome is GOOD else f"reason {number}",
             certificate_ends_at=self.certificate_ends_at,
@@ -168,6 +171,29 @@ async def test_a_probe_that_fails_every_second_time_does_not_fill_the_journal() 
     await trial.see(GOOD, GOOD, *[BAD, GOOD] * 40, *[GOOD] * 41)
     outages = [event for event in trial.pages.events if isinstance(event, OutageMeasured)]
     assert [(o.failed, o.good) for o in outages] == [(1, 0), (39, 38)]
+
+
+@pytest.mark.parametrize("set_by", [60.0, -60.0, -3600.0])
+async def test_a_clock_that_is_set_during_an_outage_makes_it_no_longer_and_no_shorter(set_by: float) -> None:
+    trial = Trial()
+    await trial.see(*[GOOD] * 4, *[BAD] * 4)
+    trial.prober.set_by = set_by
+    await trial.see(*[BAD] * 4, GOOD, GOOD)
+    outage, _ = trial.pages.events[2:]
+    assert isinstance(outage, OutageMeasured)
+    assert outage.first_good_at == T0 + timedelta(seconds=3 + set_by), "by the clock as it is at the end"
+    assert (outage.last_bad_at - outage.first_bad_at).total_seconds() == 1.75
+    assert outage.last_good_at is not None
+    assert (outage.first_good_at - outage.last_good_at).total_seconds() == 2.25
+
+
+async def test_a_clock_that_is_set_back_keeps_no_short_outage_waiting() -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD, *[BAD, GOOD] * 4)
+    trial.prober.set_by = -3600.0
+    await trial.see(*[GOOD] * 41)
+    outages = [event for event in trial.pages.events if isinstance(event, OutageMeasured)]
+    assert [(o.failed, o.good) for o in outages] == [(1, 0), (3, 2)]
 
 
 async def test_what_was_gathered_is_recorded_when_the_bot_stops_and_only_once() -> None:

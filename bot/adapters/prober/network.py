@@ -55,6 +55,7 @@ class NetworkProber:
             reason=verdict.reason,
             detail=verdict.detail,
             certificate_ends_at=verdict.certificate_ends_at,
+            began=began,
         )
 
     async def _ask(self, probe: Probe, stage: Stage) -> Verdict:

@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import ssl
+import time
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -251,11 +252,13 @@ async def test_the_start_is_taken_before_the_first_packet_and_the_latency_until_
         accepted.append(datetime.now(UTC))
         await says(OK + b"Content-Length: 0\r\n\r\n")(reader, writer)
 
-    before = datetime.now(UTC)
+    before, began = datetime.now(UTC), time.perf_counter()
     async with server(note) as port:
         found = await measure(probe(ProbeKind.HTTP, port))
     after = datetime.now(UTC)
     assert before <= found.started_at <= accepted[0]
+    assert found.began is not None
+    assert began <= found.began <= began + (after - before).total_seconds() + 0.005
     assert found.started_at + timedelta(seconds=found.latency_s) <= after + timedelta(milliseconds=5)
 
 
