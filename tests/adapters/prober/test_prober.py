@@ -8,8 +8,8 @@ import os
 import resource
 import socket
 import ssl
-import time
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
