@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
-from bot.views.words import cut
+from bot.views.words import cut, plural
 
 Block = dict[str, Any]
+
+MOST = 50
+"""The blocks that Slack takes of one message."""
+
+TOGETHER = 10_000
+"""The characters of all its blocks together: Slack takes some 11,000 (msg_blocks_too_long), and writes no number."""
 
 
 def section(text: str) -> Block:
@@ -64,11 +71,70 @@ def button(
     return made
 
 
+def size(blocks: Any) -> int:
+    """The characters of every text in *blocks*."""
+    if isinstance(blocks, dict):
+        return sum(len(v) if k == "text" and isinstance(v, str) else size(v) for k, v in blocks.items())
+    return sum(size(block) for block in blocks) if isinstance(blocks, list | tuple) else 0
+
+
+def shortened(lines: Sequence[str], room: int) -> list[str]:
+    """*lines*, without so much of their middle that they take *room* characters; a line says how many are left out."""
+    lines = [cut(line, 1000) for line in lines]
+    if sum(len(line) + 1 for line in lines) <= room or not lines:
+        return lines
+    left = room - len(_left_out(len(lines))) - 1
+    head, tail = 0, 0
+    while head + tail < len(lines):
+        # From both ends in turn: how it began, and how it stands.
+        line = lines[head] if head <= tail else lines[-1 - tail]
+        left -= len(line) + 1
+        if left < 0:
+            break
+        head, tail = (head + 1, tail) if head <= tail else (head, tail + 1)
+    return [*lines[:head], _left_out(len(lines) - head - tail), *lines[len(lines) - tail :]]
+
+
+def how_many(lines: Sequence[str], room: int) -> int:
+    """How many of *lines*, from the first on, take at most *room* characters."""
+    ends = accumulate(len(line) + 1 for line in lines)
+    return sum(1 for end in ends if end <= room)
+
+
+def _left_out(count: int) -> str:
+    return f"… {plural(count, 'line is', 'lines are')} left out here …"
+
+
 def limited(blocks: Sequence[Block], last: Sequence[Block] = ()) -> tuple[Block, ...]:
-    """At most the fifty blocks that Slack takes, ending with *last*; where some had to go, a line says so."""
-    room = 50 - len(last)
-    if len(blocks) <= room:
+    """At most the fifty blocks that Slack takes, ending with *last*; where some had to go, a line says so.
+
+    Its characters are not limited: what is too long is refused by Slack. It is for what has to be seen whole before
+    somebody says yes to it; for anything else there is :func:`fitted`.
+    """
+    room = MOST - len(last)
+    return _with(blocks, len(blocks) if len(blocks) <= room else room - 1, last)
+
+
+def fitted(blocks: Sequence[Block], last: Sequence[Block] = ()) -> tuple[Block, ...]:
+    """As many of *blocks* as Slack takes in one message, also by their characters together, ending with *last*."""
+    room, left = MOST - len(last), TOGETHER - size(list(last))
+    if len(blocks) <= room and size(list(blocks)) <= left:
         return (*blocks, *last)
-    kept = blocks[: room - 1]
-    more = f"… and {len(blocks) - len(kept)} more blocks: ask for one name to see less."
-    return (*kept, context(more), *last)
+    left -= len(_more(len(blocks)))
+    kept = 0
+    for block in blocks[: room - 1]:
+        left -= size(block)
+        if left < 0:
+            break
+        kept += 1
+    return _with(blocks, kept, last)
+
+
+def _with(blocks: Sequence[Block], kept: int, last: Sequence[Block]) -> tuple[Block, ...]:
+    if kept == len(blocks):
+        return (*blocks, *last)
+    return (*blocks[:kept], context(_more(len(blocks) - kept)), *last)
+
+
+def _more(count: int) -> str:
+    return f"… and {count} more blocks: ask for one name to see less."

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from bot.domain.doctor import Examination, Finding, Judgement
-from bot.views.blocks import Block, context, limited, section
+from bot.views.blocks import Block, context, fitted, section
 from bot.views.message import SlackMessage
 from bot.views.words import cut, escape, listed, plural, slack_time
 
@@ -46,7 +46,7 @@ def doctor_message(examination: Examination) -> SlackMessage:
     if well:
         blocks.append(section("\n".join(f"{ICONS[Judgement.OK]} {line}" for line in well)))
     note = f"examined over SSH at {slack_time(examination.at)} · nothing was changed"
-    return SlackMessage(text=cut(escape(text), 3000), blocks=limited(blocks, [context(note)]))
+    return SlackMessage(text=cut(escape(text), 3000), blocks=fitted(blocks, [context(note)]))
 
 
 def _paragraph(finding: Finding) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.domain.commands import GRAMMAR, Effect, Grammar, Misspelt, Verb, grammar
-from bot.views.blocks import context, limited, section
+from bot.views.blocks import context, fitted, section
 from bot.views.message import SlackMessage
 from bot.views.words import code, escape
 
@@ -22,7 +22,7 @@ def help_message(name: str | None, *, command: str = "/lvs") -> SlackMessage:
     note = f"There is no command {code(name)}." if name else "Whatever changes production shows its commands first."
     return SlackMessage(
         text=f"{command}: " + ", ".join(verbs),
-        blocks=limited([section("\n".join(lines)), context(escape(note) if name is None else note)]),
+        blocks=fitted([section("\n".join(lines)), context(escape(note) if name is None else note)]),
     )
 
 

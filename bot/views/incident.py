@@ -9,7 +9,7 @@ from bot.domain.incidents import Incident, Kind, Note
 from bot.domain.incidents.kinds import FELT
 from bot.domain.incidents.stages import timeline
 from bot.domain.mutes import Mute
-from bot.views.blocks import Block, context, limited, section
+from bot.views.blocks import Block, context, fitted, section, shortened
 from bot.views.incident_actions import incident_actions
 from bot.views.incident_words import facts, headline, summary
 from bot.views.message import SlackMessage
@@ -37,7 +37,7 @@ def incident_message(incident: Incident, mute: Mute | None = None) -> SlackMessa
     blocks.append(context(*remarks))
     buttons = incident_actions(incident, mute)
     return SlackMessage(
-        text=cut(f"{icon} {escape(title)}", 3000), blocks=limited(blocks, last=(buttons,) if buttons else ())
+        text=cut(f"{icon} {escape(title)}", 3000), blocks=fitted(blocks, last=(buttons,) if buttons else ())
     )
 
 
@@ -66,8 +66,8 @@ def resolution_message(incident: Incident, deeds: Sequence[Deed] = ()) -> SlackM
     told = "\n".join(f"• {escape(line)}" for line in summary(incident, deeds)) if incident.resolved_at else ""
     blocks: list[Block] = [section(f"*Over.* {escape(headline(incident))}\n{told}".strip())]
     if lines:
-        blocks.append(section("```" + cut("\n".join(escape(line) for line in lines), 2900) + "```"))
-    return SlackMessage(text=cut(text, 3000), blocks=limited(blocks))
+        blocks.append(section("```" + "\n".join(shortened([escape(line) for line in lines], 2900)) + "```"))
+    return SlackMessage(text=cut(text, 3000), blocks=fitted(blocks))
 
 
 def day_format(notes: Sequence[Note]) -> str:

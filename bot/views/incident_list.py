@@ -11,7 +11,7 @@ from bot.domain.events import OutageMeasured
 from bot.domain.incidents import Incident, Note
 from bot.domain.incidents.stages import timeline
 from bot.domain.mutes import Mute
-from bot.views.blocks import Block, context, limited, preformatted, section
+from bot.views.blocks import TOGETHER, Block, context, fitted, how_many, preformatted, section, shortened, size
 from bot.views.incident import day_format, facts, headline
 from bot.views.incident_actions import incident_actions, reference
 from bot.views.message import SlackMessage
@@ -92,10 +92,13 @@ def incident_list_message(
     text = plural(count, "incident is open", "incidents are open") if count else "No incident is open"
     if of_a_day:
         text += f", {len(shown) - count} over within the last 24 hours"
-    lines = incident_list_lines(shown, now, of_a_day=of_a_day)
-    blocks = [section(f"*{text}*"), *preformatted(escape(line) for line in lines)]
+    lines = [escape(line) for line in incident_list_lines(shown, now, of_a_day=of_a_day)]
     hint = f"`{escape(command)} incident {reference(shown[0].incident)}` tells the whole story of one"
-    return SlackMessage(text=text, blocks=limited(blocks, [context(hint)]))
+    rows = how_many(lines, TOGETHER - len(text) - len(hint) - 200)
+    if rows < len(lines):
+        hint = f"… and {plural(len(lines) - rows, 'older one')} · {hint}"
+    blocks = [section(f"*{text}*"), *preformatted(lines[:rows])]
+    return SlackMessage(text=text, blocks=fitted(blocks, [context(hint)]))
 
 
 def incident_list_json(shown: Sequence[Shown], now: datetime) -> list[dict[str, Any]]:
@@ -139,10 +142,12 @@ def incident_story_message(shown: Shown, now: datetime, *, buttons: bool = True)
     remarks = _remarks(shown)
     if remarks:
         blocks.append(section("\n".join(f"• {remark}" for remark in remarks)))
-    blocks += preformatted(escape(line) for line in timeline_lines(incident))
     row = incident_actions(incident, shown.mute) if buttons else None
     last = [*([row] if row else []), context(_when(shown, now))]
-    return SlackMessage(text=cut(escape(title), 3000), blocks=limited(blocks, last))
+    lines = [escape(line) for line in timeline_lines(incident)]
+    # The fences of each part of it take some room, too.
+    blocks += preformatted(shortened(lines, TOGETHER - size([*blocks, *last]) - 100))
+    return SlackMessage(text=cut(escape(title), 3000), blocks=fitted(blocks, last))
 
 
 def _remarks(shown: Shown) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.domain.commands import as_word, spelt
 from bot.domain.mutes import Mute
-from bot.views.blocks import context, limited, section
+from bot.views.blocks import context, fitted, section
 from bot.views.message import SlackMessage
 from bot.views.words import cut, day_and_clock, escape, person, plural, slack_day, span
 
@@ -55,7 +55,7 @@ def mutes_message(mutes: Sequence[Mute], now: datetime) -> SlackMessage:
         f"{person(m.by)}{_reason(m)}"
         for m in mutes
     ]
-    return SlackMessage(text=text, blocks=limited([section(line) for line in lines]))
+    return SlackMessage(text=text, blocks=fitted([section(line) for line in lines]))
 
 
 def mutes_lines(mutes: Sequence[Mute], now: datetime) -> list[str]:

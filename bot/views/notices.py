@@ -8,7 +8,7 @@ from datetime import datetime
 
 from bot.domain.incidents import Incident
 from bot.domain.moments import moment
-from bot.views.blocks import Block, context, limited, section
+from bot.views.blocks import Block, context, fitted, section
 from bot.views.incident import headline
 from bot.views.message import SlackMessage
 from bot.views.words import clock, cut, escape, person, plural, slack_moment, slack_time, span
@@ -114,7 +114,7 @@ def backlog_message(missed: Sequence[Missed], since: datetime, until: datetime, 
     blocks += [section("\n".join(lines[start : start + 8])) for start in range(0, len(lines), 8)]
     if len(missed) > SHOWN:
         blocks.append(context(f"… and {len(missed) - SHOWN} more"))
-    return SlackMessage(text=cut(title, 3000), blocks=limited(blocks))
+    return SlackMessage(text=cut(title, 3000), blocks=fitted(blocks))
 
 
 def plain_notice(incident: Incident, away_since: datetime | None) -> Plain:
@@ -138,4 +138,4 @@ def plain_notice(incident: Incident, away_since: datetime | None) -> Plain:
 def _one(text: str, *remarks: str) -> SlackMessage:
     """A message of one paragraph, with small remarks below it."""
     blocks = [section(text), *([context(*remarks)] if remarks else [])]
-    return SlackMessage(text=cut(text, 3000), blocks=limited(blocks))
+    return SlackMessage(text=cut(text, 3000), blocks=fitted(blocks))

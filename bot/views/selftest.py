@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bot.domain.selftest import SLACK, SelfTest, Stage
-from bot.views.blocks import Block, context, limited, preformatted, section
+from bot.views.blocks import Block, context, fitted, preformatted, section
 from bot.views.message import SlackMessage
 from bot.views.words import cut, escape, listed, person
 
@@ -20,7 +20,7 @@ def selftest_message(test: SelfTest) -> SlackMessage:
     blocks += [section(f"• {escape(line)}") for line in _losses(test)]
     by = f"asked for by {person(test.by)}" if test.by else "the scheduled one"
     blocks.append(context(f"self-test {test.id} · {by}", *_remarks(test)))
-    return SlackMessage(text=cut(f"{icon} {escape(title)}", 3000), blocks=limited(blocks))
+    return SlackMessage(text=cut(f"{icon} {escape(title)}", 3000), blocks=fitted(blocks))
 
 
 def selftest_lines(test: SelfTest) -> list[str]:

@@ -10,7 +10,7 @@ from bot.domain.observed import IpvsDestination, Observed, UnitActive
 from bot.domain.operations import Phase
 from bot.domain.situation import Claim
 from bot.domain.status import Difference, ServerRow, ServiceRows, Status
-from bot.views.blocks import Block, context, limited, preformatted, section
+from bot.views.blocks import Block, context, fitted, preformatted, section
 from bot.views.incident import headline
 from bot.views.message import SlackMessage
 from bot.views.words import cut, escape, listed, plural, slack_time, span
@@ -124,10 +124,9 @@ def status_message(status: Status) -> SlackMessage:
     blocks.append(section("\n".join(f"• {escape(director_line(status, o))}" for o in status.shown)))
     blocks += preformatted(escape(line) for line in table_lines(status))
     remarks = _remarks(status)
-    if remarks:
-        blocks.append(section("\n".join(f"• {escape(remark)}" for remark in remarks)))
-    blocks.append(context(f"asked over SSH at {slack_time(status.at)} · w = weight, then active/inactive connections"))
-    return SlackMessage(text=cut(escape(text), 3000), blocks=limited(blocks))
+    last = [section("\n".join(f"• {escape(remark)}" for remark in remarks))] if remarks else []
+    last.append(context(f"asked over SSH at {slack_time(status.at)} · w = weight, then active/inactive connections"))
+    return SlackMessage(text=cut(escape(text), 3000), blocks=fitted(blocks, last))
 
 
 def _light(status: Status) -> str:

@@ -58,6 +58,50 @@ def test_slack_takes_the_story_of_every_incident(incident: Incident, at: object)
     assert_slack_takes(resolution_message(replace(incident, resolved_at=incident.opened_at + timedelta(hours=1))))
 
 
+def long_night(notes: int) -> Incident:
+    timeline = tuple(
+        Note(at=strange.NOON + timedelta(seconds=n), text=f"note {n} of what is said in some sixty characters here")
+        for n in range(notes)
+    )
+    return Incident(
+        id=123456, kind=Kind.REAL_SERVER_DOWN, cluster="site", subject="web1", opened_at=strange.NOON,
+        hold_until=strange.NOON, timeline=timeline, evidence=("http: no answer within 0.9 s",),
+    )  # fmt: skip
+
+
+def test_of_a_long_timeline_slack_is_shown_both_ends_and_how_much_is_left_out() -> None:
+    incident = long_night(200)
+    for message in (
+        incident_story_message(Shown(incident=incident), strange.NOON),
+        resolution_message(replace(incident, resolved_at=strange.NOON)),
+    ):
+        assert_slack_takes(message)
+        told = shown(message)
+        assert all(f"note {n} " in told for n in (0, 1, 198, 199))
+        (left_out,) = re.findall(r"… (\d+) lines are left out here …", told)
+        assert told.count(" note ") == 200 - int(left_out)
+    assert "Mute 1 h" in buttons(incident_story_message(Shown(incident=incident), strange.NOON))
+    assert "left out" not in shown(incident_story_message(Shown(incident=long_night(50)), strange.NOON))
+
+
+def test_of_a_long_list_slack_is_shown_the_newest_and_how_many_are_older() -> None:
+    many = [Shown(incident=replace(long_night(0), id=n)) for n in range(1000, 1200)]
+    message = incident_list_message(many, strange.NOON, of_a_day=True)
+    assert_slack_takes(message)
+    told = shown(message)
+    (older,) = re.findall(r"… and (\d+) older ones", told)
+    assert len(re.findall(r"^(?:```)?1\d\d\d ", told, re.MULTILINE)) == 200 - int(older)
+    assert "tells the whole story of one" in told
+
+
+def test_the_remarks_of_a_long_status_stay() -> None:
+    status = replace(large(200, 50), incidents=(long_night(0),))
+    told = shown(status_message(status))
+    assert "open incident 123456" in told
+    assert "asked over SSH" in told
+    assert "more blocks: ask for one name to see less" in told
+
+
 def test_what_is_not_of_today_is_told_with_its_day() -> None:
     by = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
     week = timedelta(days=7)
@@ -194,7 +238,7 @@ def test_an_examination_tells_the_worst_first_and_what_is_well_last() -> None:
 def test_slack_takes_an_operation_in_every_phase(
     phase: Phase, data: st.DataObject, connected: Mapping[str, int] | None
 ) -> None:
-    assert_slack_takes(operation_message(data.draw(strange.operations(phase)), connected))
+    assert_slack_takes(operation_message(data.draw(strange.operations(phase)), connected), whole=True)
 
 
 @QUICK
