@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.domain.commands import Command, Verb, as_word
 from bot.domain.deeds import deeds_of
@@ -12,6 +12,7 @@ from bot.domain.events import IncidentAcknowledged, IncidentExported, MuteCleare
 from bot.domain.fleet import Cluster, Found, NotFound
 from bot.domain.incidents import Incident
 from bot.domain.incidents.muting import mute_of
+from bot.domain.moments import moment
 from bot.domain.mutes import Mute
 from bot.domain.policy import Denied, Roles, decide
 from bot.flows.chronicle import Chronicle, key_of
@@ -21,7 +22,7 @@ from bot.views.incident import headline
 from bot.views.incident_actions import reference
 from bot.views.incident_list import Shown
 from bot.views.postmortem import file_name, postmortem
-from bot.views.words import clock, listed
+from bot.views.words import listed
 
 A_DAY = "24h"
 MUTED_BY_BUTTON = timedelta(hours=1)
@@ -130,7 +131,7 @@ class Hands:
         if isinstance(shown, Answer):
             return shown
         incident = shown.incident
-        hindered = _not_to_be_acknowledged(incident)
+        hindered = _not_to_be_acknowledged(incident, self._clock.now())
         if hindered:
             return hindered
         event = IncidentAcknowledged(cluster=incident.cluster, incident=incident.id, by=request.by)
@@ -142,7 +143,7 @@ class Hands:
         if isinstance(after, Answer) or after.incident.acknowledged_by == request.by:
             return after
         # It has ended meanwhile, or somebody was faster.
-        return _not_to_be_acknowledged(after.incident) or Answer(
+        return _not_to_be_acknowledged(after.incident, self._clock.now()) or Answer(
             text=f"Incident {incident.id} cannot be taken just now."
         )
 
@@ -169,7 +170,7 @@ class Hands:
         if refused:
             return refused
         if not incident.open:
-            return _over(incident)
+            return _over(incident, self._clock.now())
         return await self._mute(request, incident.cluster, incident.subject)
 
     async def _mute(self, request: Request, cluster: str, subject: str) -> MuteSaid | None:
@@ -235,7 +236,7 @@ class Hands:
             return shown
         incident = shown.incident
         if incident.withdrawn:
-            return _over(incident)
+            return _over(incident, self._clock.now())
         if incident.open:
             return Answer(text=f"Incident {incident.id} is not over yet: its post-mortem can wait until then.")
         event = IncidentExported(cluster=incident.cluster, incident=incident.id, by=request.by)
@@ -263,23 +264,23 @@ class Hands:
         return Answer(text=decision.reason)
 
 
-def _not_to_be_acknowledged(incident: Incident) -> Answer | None:
+def _not_to_be_acknowledged(incident: Incident, now: datetime) -> Answer | None:
     if not incident.open:
-        return _over(incident)
+        return _over(incident, now)
     if incident.acknowledged_by is None:
         return None
-    at = f" at {clock(incident.acknowledged_at)} UTC" if incident.acknowledged_at else ""
+    at = f" at {moment(incident.acknowledged_at, now)} UTC" if incident.acknowledged_at else ""
     return Answer(
         text=f"{incident.acknowledged_by.name} acknowledged incident {incident.id} already{at}.", refused=False
     )
 
 
-def _over(incident: Incident) -> Answer:
+def _over(incident: Incident, now: datetime) -> Answer:
     if incident.withdrawn:
         told = f"part of incident {incident.part_of}" if incident.part_of is not None else "a false alarm"
         return Answer(text=f"Incident {incident.id} was withdrawn: it was {told}.", refused=False)
     assert incident.resolved_at is not None
-    text = f"Incident {incident.id} is over since {clock(incident.resolved_at)} UTC: there is nothing left to do."
+    text = f"Incident {incident.id} is over since {moment(incident.resolved_at, now)} UTC: there is nothing left to do."
     return Answer(text=text, refused=False)
 
 
