@@ -23,10 +23,12 @@ from bot.domain.events import (
     OutageMeasured,
     QuorumChanged,
     RealServerChanged,
+    RealServerObserved,
     Recorded,
     RollCallTaken,
     SelfTestHeard,
     VrrpStateChanged,
+    VrrpStateObserved,
 )
 from bot.domain.fleet import Cluster, Fleet
 from bot.domain.incidents import Incident, Incidents
@@ -230,6 +232,8 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     if name not in world.situations or not _known(event, fleet.cluster(name)):
         return
     cluster = fleet.cluster(name)
+    if isinstance(event, RollCallTaken):
+        recorded = _of_those_there(recorded, event, cluster)
     before = world.situations[name]
     after = findings.look(situation.fold(before, recorded, cluster), recorded, cluster, world.operations)
     world.situations[name] = after
@@ -282,11 +286,12 @@ def _is_of(key: str, subjects: set[str]) -> bool:
 def _known(event: Event, cluster: Cluster) -> bool:
     """Whether *cluster* still has everything that *event* is about: a journal outlives many a fleet file."""
     match event:
-        case VrrpStateChanged(group=False):
+        case VrrpStateChanged(group=False) | VrrpStateObserved():
             return event.instance in {i.name for i in cluster.vrrp_instances} and _has(cluster, event.director)
         case HealthChanged() | OutageMeasured() | CertificateChanged():
-            service = next((s for s in cluster.services if s.name == event.service), None)
-            return service is not None and (event.real_server is None or service.member(event.real_server) is not None)
+            return _serves(cluster, event.service, event.real_server)
+        case RealServerObserved():
+            return _has(cluster, event.director) and _serves(cluster, event.service, event.real_server)
         case RealServerChanged() | QuorumChanged() | SelfTestHeard():
             return _has(cluster, event.director)
         case AgentSilenceChanged() | AgentComplained() | AgentGap():
@@ -297,3 +302,23 @@ def _known(event: Event, cluster: Cluster) -> bool:
 
 def _has(cluster: Cluster, director: str) -> bool:
     return director in {d.name for d in cluster.directors}
+
+
+def _serves(cluster: Cluster, service: str, real_server: str | None) -> bool:
+    """Whether *cluster* has *service*, with *real_server* (any, where that is None) behind it."""
+    found = next((s for s in cluster.services if s.name == service), None)
+    return found is not None and (real_server is None or found.member(real_server) is not None)
+
+
+def _of_those_there(recorded: Recorded, taken: RollCallTaken, cluster: Cluster) -> Recorded:
+    """*recorded*, which is *taken*, without the directors that *cluster* no longer has; itself where it has them all.
+
+    What they answered about services and real servers that are gone needs no such care: it is looked up by what there
+    is, and nothing is looked up by it.
+    """
+    there = {d.name for d in cluster.directors}
+    answers = tuple([a for a in taken.answers if a.director in there])
+    waiting = tuple([name for name in taken.waiting if name in there])
+    if (len(answers), len(waiting)) == (len(taken.answers), len(taken.waiting)):
+        return recorded
+    return replace(recorded, event=replace(taken, answers=answers, waiting=waiting))

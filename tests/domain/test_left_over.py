@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.domain.events import Actor, AgentSilenceChanged, BotStarted, OverrideSet, Via, VrrpState, VrrpStateObserved
-from bot.domain.fleet import Fleet
+from bot.domain.events import (
+    Actor,
+    AgentSilenceChanged,
+    BotStarted,
+    OverrideSet,
+    RealServerObserved,
+    RollCallTaken,
+    Via,
+    VrrpState,
+    VrrpStateObserved,
+)
+from bot.domain.fleet import Cluster, Fleet
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.incidents.story import Stage
@@ -28,6 +38,15 @@ def incidents(pen: Pen) -> tuple[Incident, ...]:
     for line in pen.lines:
         fold(world, line, FLEET)
     return tuple(i for i in world.incidents["site"].all if not i.withdrawn)
+
+
+def world_of(pen: Pen, cluster: Cluster) -> World:
+    """The journal of *pen*, read by a bot whose fleet file has *cluster* by now."""
+    fleet = Fleet(clusters=(cluster,))
+    world = World.of(fleet)
+    for line in pen.lines:
+        fold(world, line, fleet)
+    return world
 
 
 def pen_time(seconds: float) -> datetime:
@@ -295,9 +314,42 @@ def test_a_real_server_is_called_inside_of_the_lost_director_only_where_it_lives
     (incident,) = incidents(lost_with(*probes))
     assert facts(incident)[-2:] == ["web1 went with it: inside sv1", "web2 went with it: at the same time"]
     apart = replace(SITE, real_servers=tuple(replace(r, host=None) for r in SITE.real_servers))
-    fleet = Fleet(clusters=(apart,))
-    world = World.of(fleet)
-    for line in lost_with(*probes).lines:
-        fold(world, line, fleet)
+    world = world_of(lost_with(*probes), apart)
     said = [fact for i in world.incidents["site"].all if not i.withdrawn for fact in facts(i)]
     assert "web1 and web2 went with it: at the same time" in said
+
+
+# --- what the fleet file no longer has --------------------------------------------------------------------------------
+
+RENAMED = replace(
+    SITE,
+    directors=(SITE.directors[0], replace(SITE.directors[1], name="sv3")),
+    vrrp_instances=(replace(SITE.vrrp_instances[0], priorities=(("sv1", 100), ("sv3", 90))),),
+    real_servers=(SITE.real_servers[0], replace(SITE.real_servers[1], host="sv3")),
+)
+"""The site after sv2 was given another name."""
+
+
+def test_of_a_director_that_was_renamed_nothing_is_left() -> None:
+    pen = Pen().all_well(0).says(1, "sv2", VrrpState.BACKUP).silent(5, "sv2")
+    pen.roll_call(6, answer("sv1", holds=True), answer("sv2", error="no route"))
+    event = pen.lines[-1].event
+    assert isinstance(event, RollCallTaken)
+    pen.at(9, replace(event, waiting=("sv1", "sv2")))
+    world = world_of(pen, RENAMED)
+    state = world.situations["site"]
+    assert (set(state.answers), state.silent, state.claims) == ({"sv1"}, frozenset(), {})
+    assert not world.incidents["site"].open
+    world = world_of(pen.roll_call(20, answer("sv1"), answer("sv3", holds=True)), RENAMED)
+    assert world.situations["site"].masters == {"VI_1": "sv3"}
+
+
+def test_of_what_was_observed_of_things_that_are_gone_nothing_is_left() -> None:
+    was = {"cluster": "site", "state": VrrpState.MASTER, "claimed": None, "seen_at": NOON}
+    pen = Pen().at(1, VrrpStateObserved(director="sv2", instance="VI_1", **was))  # type: ignore[arg-type]
+    pen.at(2, VrrpStateObserved(director="sv1", instance="VI_OLD", **was))  # type: ignore[arg-type]
+    for director, service, server in (("sv2", "http", "web1"), ("sv1", "ftp", "web1"), ("sv1", "http", "web9")):
+        found = {"director": director, "service": service, "real_server": server}
+        pen.at(3, RealServerObserved(cluster="site", up=False, seen_at=NOON, **found))
+    state = world_of(pen, RENAMED).situations["site"]
+    assert (state.claims, state.removed) == ({}, {})
