@@ -82,8 +82,8 @@ class VrrpInstance:
         return self.priorities[0][0]
 
     def priority(self, director: str) -> int:
-        """The priority of *director*; raises KeyError for one that is not part of this instance."""
-        return dict(self.priorities)[director]
+        """The priority of *director*; 0, which no member has, for one that is not part of this instance."""
+        return dict(self.priorities).get(director, 0)
 
     @property
     def takeover_s(self) -> float:

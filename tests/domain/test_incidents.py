@@ -578,6 +578,26 @@ def test_a_role_that_moves_on_long_after_a_failover_is_a_story_of_its_own() -> N
     ]
 
 
+def test_a_director_that_is_no_member_of_the_instance_can_take_the_address_and_give_it_back() -> None:
+    """Its keepalived.conf is not the fleet file's: its priority is not known, and lower than every member's."""
+    third = Director(name="sv3", address=ip_address("10.100.0.30"), interface="br0")
+    fleet = Fleet(clusters=(replace(SITE, directors=(*SITE.directors, third)),))
+    lost, held = (answer("sv1"), answer("sv2")), (answer("sv1", holds=True), answer("sv2"))
+    pen = Pen().says(0, "sv1", VrrpState.MASTER).roll_call(1, *held, answer("sv3"))
+    pen.says(10, "sv1", VrrpState.BACKUP).says(10, "sv3", VrrpState.MASTER)
+    for at in (11, 12, 40):
+        pen.roll_call(at, *lost, answer("sv3", holds=True))
+    pen.says(50, "sv3", VrrpState.BACKUP).says(50, "sv1", VrrpState.MASTER)
+    for at in (51, 52, 90):
+        pen.roll_call(at, *held, answer("sv3"))
+    world = World.of(fleet)
+    for line in pen.lines:
+        fold(world, line, fleet)
+    (moved,) = [i for i in world.incidents["site"].all if i.kind is Kind.FAILOVER]
+    assert (moved.old_master, moved.new_master, moved.open) == ("sv1", "sv1", False)
+    assert not world.incidents["site"].open
+
+
 def test_an_address_that_nobody_holds_long_after_a_failover_is_news() -> None:
     stopped = {"active": UnitActive.INACTIVE, "weights": ()}
     pen = gone_for_long()
