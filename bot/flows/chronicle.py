@@ -137,7 +137,10 @@ class Chronicle:
         if recorded.sequence != self.world.sequence + 1 or self._catching_up.locked():
             return
         ahead = self.world.copy()
-        fold(ahead, recorded, self.fleet)
+        try:
+            fold(ahead, recorded, self.fleet)
+        except Exception:
+            return  # whoever folds it once it is recorded will meet the same, and say so
         self._ahead = (recorded, ahead)
         for rehearsal in self._rehearsals:
             rehearsal(ahead)
@@ -182,9 +185,21 @@ class Chronicle:
         if ahead is not None and ahead[0] is recorded and recorded.sequence == self.world.sequence + 1:
             self.world.become(ahead[1])
         else:
-            fold(self.world, recorded, self.fleet)
+            self._fold(recorded)
         for listener in self._listeners:
             listener(recorded)
+
+    def _fold(self, recorded: Recorded) -> None:
+        """Fold *recorded* in, or pass it over: an event that cannot be folded must not be the last one.
+
+        The bot would end at it, and at each start after that. It is a defect, and the log has what it takes to mend it.
+        """
+        try:
+            fold(self.world, recorded, self.fleet)
+        except Exception:
+            kind = type(recorded.event).__name__
+            log.exception("an event was passed over", sequence=recorded.sequence, kind=kind)
+            self.world.sequence = recorded.sequence
 
 
 class _Progress:
@@ -211,13 +226,23 @@ SIGNALS = (VrrpStateChanged, RealServerChanged, QuorumChanged, HealthChanged, Ou
 
 
 def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
-    """Bring *world* to the state after *recorded*. Events about what the fleet no longer has are passed over."""
-    world.sequence = recorded.sequence
+    """Bring *world* to the state after *recorded*. Events about what the fleet no longer has are passed over.
+
+    All is worked out before anything is changed: where that fails, *world* is as it was.
+    """
     event = recorded.event
+    parts = world.operations, world.mutes, world.selftests
     if not isinstance(event, SIGNALS):
-        world.operations = operations.fold(world.operations, recorded)
-        world.mutes = mutes.fold(world.mutes, recorded)
-        world.selftests = selftest.fold(world.selftests, recorded)
+        parts = (
+            operations.fold(parts[0], recorded),
+            mutes.fold(parts[1], recorded),
+            selftest.fold(parts[2], recorded),
+        )
+    situations, stories = _told(world, recorded, fleet, parts[0], parts[1])
+    world.sequence = recorded.sequence
+    world.operations, world.mutes, world.selftests = parts
+    world.situations.update(situations)
+    world.incidents.update(stories)
     if isinstance(event, MessagePosted):
         _posted(world, event, recorded.recorded_at)
     if isinstance(event, FallbackSent):
@@ -226,29 +251,35 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
         world.said = recorded.sequence
     if len(world.posted) + len(world.sent) > world.most:
         _let_go(world, recorded.recorded_at - EDITED)
+
+
+def _told(
+    world: World, recorded: Recorded, fleet: Fleet, ordered: Operations, muted: Mutes
+) -> tuple[dict[str, Situation], dict[str, Incidents]]:
+    """The situations and the incidents that *recorded* changes, as they are after it, by cluster."""
+    event = recorded.event
     if isinstance(event, BotStarted):
-        _started(world, recorded.recorded_at, fleet)
+        return _started(world, recorded.recorded_at, fleet)
     name = getattr(event, "cluster", None)
     if name not in world.situations or not _known(event, fleet.cluster(name)):
-        return
+        return {}, {}
     cluster = fleet.cluster(name)
     if isinstance(event, RollCallTaken):
         recorded = _of_those_there(recorded, event, cluster)
     before = world.situations[name]
-    after = findings.look(situation.fold(before, recorded, cluster), recorded, cluster, world.operations)
-    world.situations[name] = after
-    context = incidents.Context(mutes=world.mutes, told=world.has_told)
-    world.incidents[name] = incidents.fold(world.incidents[name], before, after, recorded, cluster, context)
+    after = findings.look(situation.fold(before, recorded, cluster), recorded, cluster, ordered)
+    context = incidents.Context(mutes=muted, told=world.has_told)
+    return {name: after}, {name: incidents.fold(world.incidents[name], before, after, recorded, cluster, context)}
 
 
-def _started(world: World, at: datetime, fleet: Fleet) -> None:
-    world.situations.update({n: situation.watched(state, at) for n, state in world.situations.items()})
-
+def _started(world: World, at: datetime, fleet: Fleet) -> tuple[dict[str, Situation], dict[str, Incidents]]:
     def told(incident: Incident) -> bool:
         return key_of(incident) in world.posted
 
-    for name, state in world.incidents.items():
-        world.incidents[name] = incidents.heard_again(state, at, fleet.cluster(name), told)
+    return (
+        {name: situation.watched(state, at) for name, state in world.situations.items()},
+        {name: incidents.heard_again(state, at, fleet.cluster(name), told) for name, state in world.incidents.items()},
+    )
 
 
 def key_of(incident: Incident) -> str:

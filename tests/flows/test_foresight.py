@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.adapters.journal import SqlJournal, open_journal
+from bot.domain import incidents
 from bot.domain.events import BotStarted, Event, HealthChanged, Recorded
 from bot.domain.health import Outcome
 from bot.flows.chronicle import Chronicle, World
@@ -79,3 +81,35 @@ async def test_what_comes_out_of_turn_is_not_foreseen() -> None:
     chronicle.rehearse(rehearsed.append)
     chronicle.foresee(Pen().at(0, DOWN).at(1, DOWN).lines[1])
     assert rehearsed == []
+
+
+@pytest.mark.parametrize("foresees", [True, False])
+async def test_an_event_that_cannot_be_folded_is_passed_over_and_said_in_the_log(
+    journal: SqlJournal, monkeypatch: pytest.MonkeyPatch, foresees: bool
+) -> None:
+    """It is in the journal for ever: a bot that ended at it would end at each start."""
+    chronicle = Chronicle(journal, FLEET)
+    told: list[int] = []
+    chronicle.listen(lambda recorded: told.append(recorded.sequence))
+    rehearsed: list[World] = []
+    chronicle.rehearse(rehearsed.append)
+    if foresees:
+        journal.foretell(chronicle.foresee)
+    await chronicle.append(Entry(event=started(1).event))
+    before = chronicle.world.copy()
+    real = incidents.fold
+
+    def fails(*args: object) -> object:
+        raise KeyError("sv3")
+
+    monkeypatch.setattr(incidents, "fold", fails)
+    with capture_logs() as logs:
+        await chronicle.append(Entry(event=DOWN))
+    assert [(entry["sequence"], entry["kind"]) for entry in logs] == [(2, "HealthChanged")]
+    assert chronicle.world.sequence == 2
+    before.sequence = 2
+    assert chronicle.world == before, "nothing of it shows: not in the situation either"
+    monkeypatch.setattr(incidents, "fold", real)
+    await chronicle.append(started(3))
+    assert told == [1, 2, 3]
+    assert len(rehearsed) == (2 if foresees else 0)
