@@ -86,13 +86,16 @@ async def _look(
         return Observed(director=director.name, reachable=False, error=why), ()
     problems: list[str] = []
     addresses = _read(iproute.parse_addresses, results[0], problems)
+    if addresses is None:
+        # Who holds what is all that it is asked for: a list that cannot be read is not an empty one.
+        return Observed(director=director.name, reachable=False, error="; ".join(problems)), ()
     keepalived = _read(systemd.parse_unit, results[1], problems)
     table = await _table(shell, director, results[2], problems)
     observed = Observed(
         director=director.name,
         reachable=True,
         latency_s=latency,
-        addresses=addresses or (),
+        addresses=addresses,
         keepalived=keepalived,
         table=table,
         error="; ".join(problems) or None,

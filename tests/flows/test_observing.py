@@ -173,6 +173,29 @@ async def test_a_table_that_cannot_be_read_is_none_and_no_empty_one(
 # --- the closer look ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (Reply(stderr="bash: fork: Cannot allocate memory\n", exit_status=254), "Cannot allocate memory"),
+        (Reply(stdout='[{"ifname": "br0"'), "not the JSON list of interfaces"),
+        (Reply(exit_status=127), "exited 127"),
+    ],
+)
+async def test_an_address_list_that_cannot_be_read_is_no_answer_and_not_an_empty_one(
+    shell: FakeShell, said: Reply, words: str
+) -> None:
+    async def ip(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+        return said
+
+    shell.programs["ip"] = ip
+    answer = await ask(shell)
+    assert not answer.answered
+    assert not answer.refused
+    assert words in (answer.error or "")
+    seen = await observe(shell, SV1)
+    assert (seen.reachable, seen.error) == (False, answer.error)
+
+
 async def test_a_process_that_a_signal_stopped(shell: FakeShell) -> None:
     shell.hosts["sv1"].processes[613].state = "T"
     answer = await ask(shell)
