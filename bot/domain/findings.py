@@ -338,7 +338,7 @@ def broken_path(cluster: Cluster, answer: RollCallAnswer) -> tuple[str, ...]:
     broken = []
     if nat.ip_forward is False:
         broken.append("net.ipv4.ip_forward is 0")
-    if nat.conntrack is False:
+    if nat.conntrack is False and cluster.snat is not None:
         broken.append("net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies")
     if nat.snat is False and cluster.snat is not None:
         broken.append(f"the {RULE} {cluster.snat.vaddr} is missing")

@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.events import NatPath, OverrideSet, RealServerObserved, RollCallAnswer, RollCallTaken, VrrpState
 from bot.domain.findings import is_news, untold, untold_returns, untold_servers
-from bot.domain.fleet import HealthCheck
+from bot.domain.fleet import Cluster, Fleet, HealthCheck
 from bot.domain.health import Outcome
 from bot.domain.observed import UnitActive
 from bot.domain.operations import Operations
@@ -18,17 +18,18 @@ from bot.domain.situation import Situation
 from bot.domain.troubles import Matter, Trouble
 from bot.flows.chronicle import World, fold
 
-from .reference import FLEET, NOON, SITE, VIP, WEIGHTS, Pen, answer, processes
+from .reference import NOON, SITE, VIP, WEIGHTS, Pen, answer, processes
 
 GOOD = NatPath(ip_forward=True, conntrack=True, snat=True, packets=7)
 SERVICES = ("http", "dns-udp")
 Lines = Callable[[Pen], Pen]
 
 
-def known(pen: Pen) -> Situation:
-    world = World.of(FLEET)
+def known(pen: Pen, cluster: Cluster = SITE) -> Situation:
+    fleet = Fleet(clusters=(cluster,))
+    world = World.of(fleet)
     for line in pen.lines:
-        fold(world, line, FLEET)
+        fold(world, line, fleet)
     return world.situations["site"]
 
 
@@ -175,6 +176,14 @@ def test_a_child_that_is_gone_is_told() -> None:
     looks(pen, 21, answer("sv1", holds=True, processes=processes(checkers=0)), times=1)
     found = known(pen).found[Trouble(matter=Matter.CHECKER, subject="sv1")]
     assert found == "keepalived on sv1: its health checker is gone"
+
+
+def test_conntrack_is_needed_for_the_snat_rule_only() -> None:
+    pen = looks(Pen(), 1, answer("sv1", holds=True, nat=replace(GOOD, conntrack=False, snat=None)))
+    trouble = Trouble(matter=Matter.NAT, subject="sv1")
+    why = "sv1 cannot forward by NAT: net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies"
+    assert known(pen).found == {trouble: why}
+    assert known(pen, replace(SITE, snat=None)).found == {}
 
 
 def test_a_weight_that_an_operator_wants_is_no_finding() -> None:
