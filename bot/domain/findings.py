@@ -232,7 +232,7 @@ def _table(state: Situation, cluster: Cluster, name: str, known: Answer, operati
     if answer.weights is None:
         return
     weights = {(s, r): w for s, r, w in answer.weights}
-    yield from _weights(cluster, name, weights, operations)
+    yield from _weights(state, cluster, name, weights, operations)
     for service in cluster.services:
         if answer.services is not None and service.name not in answer.services:
             continue
@@ -241,15 +241,18 @@ def _table(state: Situation, cluster: Cluster, name: str, known: Answer, operati
 
 
 def _weights(
-    cluster: Cluster, name: str, weights: Mapping[tuple[str, str], int], operations: Operations
+    state: Situation, cluster: Cluster, name: str, weights: Mapping[tuple[str, str], int], operations: Operations
 ) -> Iterator[Finding]:
     changed: dict[str, list[str]] = {}
     for service in cluster.services:
         for member in service.members:
             server = member.real_server
             weight = weights.get((service.name, server))
-            wanted_otherwise = operations.override(cluster.name, server) or operations.busy_with(cluster.name, server)
-            if weight is not None and weight != member.weight and not wanted_otherwise:
+            if weight is None or weight == member.weight or operations.override(cluster.name, server):
+                continue
+            # With inhibit_on_failure (keepalived.conf(5)), keepalived leaves a dead one in the table at weight 0.
+            inhibited = weight == 0 and (name, service.name, server) in state.removed
+            if not inhibited and not operations.busy_with(cluster.name, server):
                 changed.setdefault(server, []).append(f"{weight} in {service.name} (configured: {member.weight})")
     for server, where in sorted(changed.items()):
         why = f"{server} has weight {', '.join(where)} on {name}, and it was not this bot that set it"

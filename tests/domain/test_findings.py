@@ -196,6 +196,18 @@ def test_a_weight_that_an_operator_wants_is_no_finding() -> None:
     assert known(pen).found == {}
 
 
+def test_a_weight_of_0_that_keepalived_itself_has_set_is_no_finding() -> None:
+    """inhibit_on_failure: a real server whose check fails stays in the table, at weight 0."""
+    pen = Pen().all_well(0).check(10, "sv1", "web1", up=False)
+    looks(pen, 11, answer("sv1", holds=True, weights=reweighted("http", "web1", 0)), times=3)
+    assert known(pen).found == {}
+    looks(pen, 20, answer("sv1", holds=True, weights=reweighted("http", "web1", 5)))
+    assert [t.matter for t in known(pen).found] == [Matter.WEIGHT], "that is nothing that keepalived would set"
+    looks(pen.check(30, "sv1", "web1", up=True), 31, answer("sv1", holds=True))
+    looks(pen, 40, answer("sv1", holds=True, weights=reweighted("http", "web1", 0)))
+    assert [t.matter for t in known(pen).found] == [Matter.WEIGHT], "its check is well: it was somebody else"
+
+
 def test_a_dead_real_server_that_stays_in_the_table_tells_on_the_health_checker() -> None:
     check = SITE.services[0].check
     assert isinstance(check, HealthCheck)
