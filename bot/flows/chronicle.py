@@ -30,7 +30,7 @@ from bot.domain.events import (
     VrrpStateChanged,
     VrrpStateObserved,
 )
-from bot.domain.fleet import Cluster, Fleet
+from bot.domain.fleet import Cluster, Fleet, ProbeKind
 from bot.domain.incidents import Incident, Incidents
 from bot.domain.mutes import Mutes
 from bot.domain.operations import Operations
@@ -319,8 +319,10 @@ def _known(event: Event, cluster: Cluster) -> bool:
     match event:
         case VrrpStateChanged(group=False) | VrrpStateObserved():
             return event.instance in {i.name for i in cluster.vrrp_instances} and _has(cluster, event.director)
-        case HealthChanged() | OutageMeasured() | CertificateChanged():
-            return _serves(cluster, event.service, event.real_server)
+        case HealthChanged() | OutageMeasured():
+            return _serves(cluster, event.service, event.real_server) and _probed(cluster, event)
+        case CertificateChanged():
+            return _serves(cluster, event.service, event.real_server) and _probed(cluster, event, ProbeKind.TLS)
         case RealServerObserved():
             return _has(cluster, event.director) and _serves(cluster, event.service, event.real_server)
         case RealServerChanged() | QuorumChanged() | SelfTestHeard():
@@ -339,6 +341,16 @@ def _serves(cluster: Cluster, service: str, real_server: str | None) -> bool:
     """Whether *cluster* has *service*, with *real_server* (any, where that is None) behind it."""
     found = next((s for s in cluster.services if s.name == service), None)
     return found is not None and (real_server is None or found.member(real_server) is not None)
+
+
+def _probed(
+    cluster: Cluster, event: HealthChanged | OutageMeasured | CertificateChanged, kind: ProbeKind | None = None
+) -> bool:
+    """Whether a probe (of *kind*) is still there to take back what *event* says; of a fleet without any, who knows."""
+    for probe in cluster.probes:
+        if probe.service == event.service and probe.real_server == event.real_server and kind in (None, probe.kind):
+            return True
+    return not cluster.probes
 
 
 def _of_those_there(recorded: Recorded, taken: RollCallTaken, cluster: Cluster) -> Recorded:

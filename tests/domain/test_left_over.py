@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 
 from bot.domain.events import (
     Actor,
     AgentSilenceChanged,
     BotStarted,
+    CertificateChanged,
     OverrideSet,
     RealServerObserved,
     RollCallTaken,
@@ -16,7 +18,7 @@ from bot.domain.events import (
     VrrpState,
     VrrpStateObserved,
 )
-from bot.domain.fleet import Cluster, Fleet
+from bot.domain.fleet import Cluster, Fleet, Probe, ProbeKind
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.incidents.story import Stage
@@ -24,7 +26,7 @@ from bot.domain.observed import UnitActive, UnitState
 from bot.flows.chronicle import World, fold
 from bot.views.incident import facts, headline, incident_message
 
-from .reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer
+from .reference import FLEET, NOON, SITE, VIP, WEIGHTS, Pen, answer
 from .test_every_kind import GOOD, LOST, STOPPED, closely, looked, quorum
 from .test_late import roll_call, said
 
@@ -353,3 +355,31 @@ def test_of_what_was_observed_of_things_that_are_gone_nothing_is_left() -> None:
         pen.at(3, RealServerObserved(cluster="site", up=False, seen_at=NOON, **found))
     state = world_of(pen, RENAMED).situations["site"]
     assert (state.claims, state.removed) == ({}, {})
+
+
+def probe(name: str, real_server: str | None, kind: ProbeKind = ProbeKind.TCP) -> Probe:
+    about = {"name": f"{name}/{real_server}", "cluster": "site", "service": name, "real_server": real_server}
+    return Probe(**about, kind=kind, address=ip_address(VIP), port=80)  # type: ignore[arg-type]
+
+
+def test_of_a_probe_that_was_removed_no_verdict_is_left() -> None:
+    """It was wrong, so somebody took it out: nobody would ever say that its target is well again."""
+    pen = Pen().all_well(0).probe(10, "http", None, DOWN).probe(10, "http", "web1", DOWN).outage(9, 9.5, "dns-udp")
+    fewer = replace(SITE, probes=(probe("http", None), probe("http", "web2"), probe("dns-udp", "web1")))
+    world = world_of(pen, fewer)
+    assert set(world.situations["site"].health) == {("http", None)}
+    assert not world.incidents["site"].outages
+    every = replace(SITE, probes=(*fewer.probes, probe("http", "web1"), probe("dns-udp", None)))
+    world = world_of(pen, every)
+    assert set(world.situations["site"].health) == {("http", None), ("http", "web1")}
+    assert world.incidents["site"].outages
+
+
+def test_of_a_certificate_that_no_probe_looks_at_any_more_nothing_is_left() -> None:
+    ends = CertificateChanged(
+        cluster="site", service="http", real_server=None, expiring=True, ends_at=NOON, least_days=14
+    )
+    pen = Pen().all_well(0).at(10, ends)
+    assert not world_of(pen, replace(SITE, probes=(probe("http", None),))).incidents["site"].all
+    (incident,) = world_of(pen, replace(SITE, probes=(probe("http", None, ProbeKind.TLS),))).incidents["site"].all
+    assert incident.kind is Kind.CERTIFICATE_EXPIRING
