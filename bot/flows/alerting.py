@@ -171,15 +171,17 @@ class RollCaller:
         for name, task in fresh.items():
             if task in done:
                 del self._asking[name]
+                # Before it is recorded: a look at the rule may end meanwhile, and must not repeat the answer before.
+                self._answers[name] = (task.result(), asked_at)
                 answers.append(task.result())
             else:
                 follow = asyncio.create_task(self._follow(name, task, asked_at, demanded))
                 self._late.add(follow)
                 follow.add_done_callback(self._late.discard)
         await self._record(reason, asked_at, tuple(answers), demanded)
-        self._look_closer(tuple(answers), asked_at, demanded)
+        self._look_closer(tuple(answers), demanded)
 
-    def _look_closer(self, answers: tuple[RollCallAnswer, ...], asked_at: datetime, demanded: bool) -> None:
+    def _look_closer(self, answers: tuple[RollCallAnswer, ...], demanded: bool) -> None:
         """Look at the SNAT rule of those who answered, one look at a time each: nothing waits for what it takes.
 
         It is looked at twice a minute, and more often while a VIP does not answer or it was found amiss.
@@ -188,7 +190,6 @@ class RollCaller:
             director = answer.director
             good_for = RULE_KNOWN_S if self._vip_fails() else RULE_ROUTINE_S
             worth = self._doubts(director) or self._rule_is_older(director, good_for)
-            self._answers[director] = (answer, asked_at)
             busy = self._looking.get(director)
             if worth and answer.answered and self._cluster.snat is not None and (busy is None or busy.done()):
                 self._looking[director] = asyncio.create_task(self._look_at_rule(director, demanded))
@@ -231,8 +232,9 @@ class RollCaller:
             answer = await task
         finally:
             self._asking.pop(name, None)
+        self._answers[name] = (answer, asked_at)
         await self._record("a late answer", asked_at, (answer,), demanded)
-        self._look_closer((answer,), asked_at, demanded)
+        self._look_closer((answer,), demanded)
         if name in self._owed:
             # Something was said while it was out. Otherwise it is not asked again at once: it is slow as it is.
             self._owed.discard(name)

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from bot.adapters.clock import SystemClock
-from bot.domain.events import RollCallAnswer, RollCallTaken
+from bot.domain.events import Recorded, RollCallAnswer, RollCallTaken
 from bot.domain.troubles import Matter, Trouble
 from bot.flows.alerting import RollCaller
 from bot.flows.chronicle import Chronicle
-from tests.domain.reference import FLEET, SITE
+from bot.flows.ports import Entry
+from tests.domain.reference import FLEET, SITE, VIP
 from tests.fakes.journal import MemoryJournal
 from tests.fakes.shell import FakeHost, FakeShell, Reply
 from tests.fakes.shell import ip as quick_ip
@@ -106,6 +109,46 @@ async def test_a_closer_look_at_the_snat_rule_follows_and_keeps_nobody_waiting()
         closer = await slow.looked_closer(2)
         assert sorted(a.director for a in closer) == ["sv1", "sv2"]
         assert all(a.processes and a.weights and a.nat and a.nat.snat for a in closer)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_look_at_the_rule_that_ends_while_an_answer_is_being_written_repeats_no_older_one(late: bool) -> None:
+    async with Slow.at_work() as slow:
+        rule, look, append = asyncio.Event(), slow.shell.programs["iptables"], slow.journal.append
+        writing = False
+
+        async def look_when_told(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+            await rule.wait()
+            return await look(host, argv)
+
+        async def append_slowly(*entries: Entry) -> tuple[Recorded | None, ...]:
+            nonlocal writing
+            recorded = await append(*entries)
+            if writing:
+                writing = False
+                rule.set()
+                await asyncio.sleep(0.2)  # the disk takes that long
+            return recorded
+
+        slow.shell.programs["iptables"] = look_when_told
+        slow.journal.append = append_slowly  # type: ignore[method-assign]
+        slow.gate.set()
+        await slow.taken(1)
+        sv1, sv2 = slow.shell.hosts["sv1"], slow.shell.hosts["sv2"]
+        moved = [address for address in sv1.addresses["br0"] if address.startswith(VIP)]
+        assert moved
+        sv1.addresses["br0"] = [address for address in sv1.addresses["br0"] if address not in moved]
+        sv2.addresses["br0"] = [*sv2.addresses["br0"], *moved]
+        if late:
+            slow.gate.clear()
+            slow.caller.ask("a test")
+            await slow.taken(2)
+            slow.gate.set()
+        else:
+            slow.caller.ask("a test")
+        writing = True
+        closer = await slow.looked_closer(2)
+        assert [a.holds for a in closer if a.director == "sv1"] == [()]
 
 
 async def test_a_rule_that_cannot_be_read_is_no_answer() -> None:
