@@ -156,8 +156,12 @@ class RollCaller:
                 demanded = unsettled
 
     async def _call(self, reason: str, demanded: bool) -> None:
-        """Ask whoever is not being asked already, and record what is known after a second, or when somebody answers."""
+        """Ask whoever is not being asked already, and record what is known after a second, or when somebody answers.
+
+        It ends also when one answers who was asked before, and can be asked again: one that died must not hold that up.
+        """
         asked_at = self._clock.now()
+        before = tuple(self._asking.values())
         fresh = {d.name: self._ask_one(d) for d in self._cluster.directors if d.name not in self._asking}
         self._asking |= fresh
         if not fresh:
@@ -166,7 +170,8 @@ class RollCaller:
             return
         done, _ = await asyncio.wait(fresh.values(), timeout=PROMPT_S)
         if not done:
-            done, _ = await asyncio.wait(fresh.values(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((*fresh.values(), *before), return_when=asyncio.FIRST_COMPLETED)
+            done = {task for task in fresh.values() if task.done()}
         answers = []
         for name, task in fresh.items():
             if task in done:
@@ -178,6 +183,8 @@ class RollCaller:
                 follow = asyncio.create_task(self._follow(name, task, asked_at, demanded))
                 self._late.add(follow)
                 follow.add_done_callback(self._late.discard)
+        if not answers:
+            return
         await self._record(reason, asked_at, tuple(answers), demanded)
         self._look_closer(tuple(answers), demanded)
 

@@ -21,10 +21,11 @@ from tests.fakes.shell import ip as quick_ip
 
 
 class Slow:
-    """The site, with a roll caller at work on it; sv1 answers only once ``gate`` is open."""
+    """The site, with a roll caller at work on it; sv1 answers only once ``gate`` is open, sv2 while ``other`` is."""
 
     def __init__(self) -> None:
-        self.gate = asyncio.Event()
+        self.gate, self.other = asyncio.Event(), asyncio.Event()
+        self.other.set()
         self.journal = MemoryJournal()
         self.shell = FakeShell.of(SITE)
         self.shell.patience = 60.0
@@ -33,8 +34,7 @@ class Slow:
         self.caller = RollCaller(self.chronicle, self.shell, SystemClock(), SITE, interval_s=3600.0)
 
     async def _ip(self, host: FakeHost, argv: tuple[str, ...]) -> Reply:
-        if host is self.shell.hosts["sv1"]:
-            await self.gate.wait()
+        await (self.gate if host is self.shell.hosts["sv1"] else self.other).wait()
         return await quick_ip(host, argv)
 
     def asked(self, director: str) -> int:
@@ -76,6 +76,7 @@ class Slow:
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+            assert asyncio.all_tasks() == {asyncio.current_task()}, "it left something behind"
 
 
 async def test_a_late_answer_is_recorded_and_nobody_is_asked_again_for_it() -> None:
@@ -99,6 +100,27 @@ async def test_a_director_that_was_still_out_when_something_was_said_is_asked_ag
         calls = await slow.taken(4)
         assert slow.asked("sv1") == 2
         assert "sv1" in {a.director for a in calls[-1].answers}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_slow_one_that_answers_is_asked_again_also_while_another_that_died_is_waited_for(at_once: bool) -> None:
+    async with Slow.at_work() as slow:
+        await slow.taken(1)
+        slow.other.clear()  # sv2 has answered, and dies
+        slow.caller.ask("sv1 says MASTER for VI_1")
+        slow.caller._urgent.set()
+        async with asyncio.timeout(30):
+            while slow.asked("sv2") < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1 if at_once else 1.1)  # while answers are gathered, or after that
+            slow.gate.set()
+            while slow.asked("sv1") < 2:
+                await asyncio.sleep(0.01)
+        assert slow.asked("sv2") == 2
+        slow.other.set()
+        async with asyncio.timeout(30):
+            while not any(a.director == "sv2" for call in (await slow.taken(2))[1:] for a in call.answers):
+                await asyncio.sleep(0.01)
 
 
 async def test_a_closer_look_at_the_snat_rule_follows_and_keeps_nobody_waiting() -> None:
