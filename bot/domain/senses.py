@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from bot.domain.events import Sense, SenseChanged
 
 WINDOW_S = 10.0
-"""Seconds over which probes that were started are weighed against those that could not be."""
+"""Seconds over which probes that measured something are weighed against those that could not."""
 STALL_S = 10.0
 """Seconds without a look after which the bot itself stood still."""
 CALM_S = 10.0
@@ -25,13 +25,16 @@ PATIENCE_S = {Sense.SLACK: 30.0, Sense.SCHEDULE: 0.0}
 class Reading:
     """One look at the bot at ``at`` (seconds on a clock that never jumps).
 
-    ``started`` probes were started so far, ``missed`` were due and could not be. ``slack`` says why Slack is away, in
-    words; empty while it is not.
+    ``started`` probes were started so far, ``missed`` were due and could not be. ``unmeasured`` of those that were
+    started could not be made, the last of them for the reason in ``why``. ``slack`` says why Slack is away, in words;
+    empty while it is not.
     """
 
     at: float
     started: int = 0
     missed: int = 0
+    unmeasured: int = 0
+    why: str = ""
     slack: str = ""
 
 
@@ -125,9 +128,16 @@ def _schedule(past: tuple[Reading, ...], reading: Reading) -> tuple[str, float]:
     if (stood := reading.at - past[-1].at) >= STALL_S:
         return f"the bot stood still for {stood:.0f} s", past[-1].at
     first = _window((*past, reading))[0]
+    if reading.at - first.at < WINDOW_S:
+        return "", reading.at
     started, missed = reading.started - first.started, reading.missed - first.missed
-    if reading.at - first.at >= WINDOW_S and missed > started:
-        return f"{missed} of {started + missed} probes were not made in {reading.at - first.at:.0f} s", first.at
+    within = f"in {reading.at - first.at:.0f} s"
+    if missed > started:
+        return f"{missed} of {started + missed} probes were not made {within}", first.at
+    # A probe that is told of now may have started before the window.
+    in_vain = missed + min(reading.unmeasured - first.unmeasured, started)
+    if 2 * in_vain > started + missed:
+        return f"{in_vain} of {started + missed} probes measured nothing {within}; the last: {reading.why}", first.at
     return "", reading.at
 
 

@@ -15,6 +15,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
@@ -22,6 +23,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from bot.domain.fleet import Probe
+from bot.domain.health import Outcome, ProbeResult
 
 log = structlog.get_logger(__name__)
 
@@ -100,13 +102,14 @@ class ProbeSchedule:
 
     ``counts`` says what did not go as planned, by name: skipped (a beat passed over), missed, max_instances, failed
     (APScheduler's reports), overrun (too many of one probe under way), restarted (a beat that had fallen silent).
-    ``started`` counts the probes that were started, ``missed`` those that were due and could not be.
+    ``started`` counts the probes that were started, ``missed`` those that were due and could not be; ``unmeasured``
+    those of the started that could not be made by what *ask* returned, and ``why`` is what the last of them said.
     """
 
     def __init__(
         self,
         probes: Iterable[Probe],
-        ask: Callable[[Probe], Awaitable[None]],
+        ask: Callable[[Probe], Awaitable[ProbeResult | None]],
         flush: Callable[[], Awaitable[None]],
         *,
         jitter: Callable[[float, float], float] = random.uniform,
@@ -122,12 +125,14 @@ class ProbeSchedule:
         self._guard_s = guard_s
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._under_way: Counter[tuple[str, str]] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._guard: asyncio.TimerHandle | None = None
         self._closed = False
         self.counts: Counter[str] = Counter()
         self.started = 0
         self.missed = 0
+        self.unmeasured = 0
+        self.why = ""
 
     def start(self) -> None:
         """Begin; the first probes start at once."""
@@ -199,12 +204,17 @@ class ProbeSchedule:
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._finished(key, done))
 
-    def _finished(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+    def _finished(self, key: tuple[str, str], task: asyncio.Future[ProbeResult | None]) -> None:
         self._tasks.discard(task)
         self._under_way[key] -= 1
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():
+            return
+        if task.exception() is not None:
             log.error("a probe could not be counted", probe=key[1], exc_info=task.exception())
             self.counts["failed"] += 1
+        elif (result := task.result()) is not None and result.outcome is Outcome.UNMEASURED:
+            self.unmeasured += 1
+            self.why = result.reason
 
     def _look(self) -> None:
         """The guard: start every job anew when a beat has fallen silent."""

@@ -152,8 +152,8 @@ class Probing:
             )
         return self._watches[key]
 
-    async def ask(self, probe: Probe) -> None:
-        """Make one measurement and record what it changed. Several may be under way for one probe."""
+    async def ask(self, probe: Probe) -> ProbeResult:
+        """Make one measurement, record what it changed, and return it. Several may be under way for one probe."""
         watch = self._watch(probe)
         ticket = watch.order.start()
         result: ProbeResult | None = None
@@ -166,6 +166,7 @@ class Probing:
                 self._take(each, watch)
         if self._news:
             await self.record_news()
+        return result
 
     def _take(self, result: ProbeResult, watch: Watch) -> None:
         if len(self._samples) == MOST_SAMPLES:

@@ -20,15 +20,25 @@ class Life:
         self.known = known or {}
         self.awareness = Awareness.after(sense for sense, event in self.known.items() if event.lost)
         self.at = 0.0
-        self.started = self.missed = 0
+        self.started = self.missed = self.unmeasured = 0
         self.told: list[tuple[float, Sense, bool, float]] = []
         self.details: list[str] = []
 
-    def look(self, *, slack: str = "", started: int = 8, missed: int = 0, after: float = 1.0) -> None:
+    def look(
+        self, *, slack: str = "", started: int = 8, missed: int = 0, unmeasured: int = 0, after: float = 1.0
+    ) -> None:
         self.at += after
         self.started += started
         self.missed += missed
-        reading = Reading(at=self.at, started=self.started, missed=self.missed, slack=slack)
+        self.unmeasured += unmeasured
+        reading = Reading(
+            at=self.at,
+            started=self.started,
+            missed=self.missed,
+            unmeasured=self.unmeasured,
+            why="connecting: the bot has no file descriptor left",
+            slack=slack,
+        )
         self.awareness = observe(self.awareness, reading)
         now = NOON + timedelta(seconds=self.at)
         for event in changes(self.awareness, self.known, "site", now):
@@ -82,6 +92,35 @@ def test_a_schedule_that_makes_less_than_half_of_its_probes_for_ten_seconds_is_l
     assert since >= at - 11
     assert 26 < at <= 30 < 60 <= back_at <= 72
     assert life.details[0] == "45 of 80 probes were not made in 10 s"
+
+
+def test_a_bot_most_of_whose_probes_measure_nothing_for_ten_seconds_is_blind_and_says_why() -> None:
+    life = Life()
+    life.well(20)
+    for _ in range(30):
+        life.look(unmeasured=8)
+    life.well(30)
+    (at, sense, lost, since), (back_at, _, back, _) = life.told
+    assert (sense, lost, back) == (Sense.SCHEDULE, True, False)
+    assert 20 < at <= 30 < 50 <= back_at <= 72
+    assert since >= at - 11
+    assert life.details[0] == (
+        "48 of 80 probes measured nothing in 10 s; the last: connecting: the bot has no file descriptor left"
+    )
+
+
+def test_those_that_were_not_made_and_those_that_measured_nothing_are_added_up() -> None:
+    life = Life()
+    for _ in range(30):
+        life.look(started=6, missed=2, unmeasured=3)
+    assert [lost for _, _, lost, _ in life.told] == [True]
+
+
+def test_a_few_probes_that_measure_nothing_are_no_loss_of_the_bots_sight() -> None:
+    life = Life()
+    for _ in range(60):
+        life.look(unmeasured=4)
+    assert life.told == []
 
 
 def test_a_beat_passed_over_now_and_then_is_no_loss() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.fleet import Probe, ProbeKind
+from bot.domain.health import Outcome, ProbeResult
 from bot.entrypoints.schedule import Beat, ProbeSchedule, Rounds
 
 
@@ -106,6 +107,24 @@ async def test_a_probe_that_raises_is_counted_and_asked_again() -> None:
     await asked.wait(lambda counts: counts["a"] >= 3)
     await schedule.close()
     assert schedule.counts["failed"] >= 2
+
+
+async def test_probes_that_measure_nothing_are_counted_with_the_last_reason() -> None:
+    asked = Asked()
+    outcomes = {"a": Outcome.HEALTHY, "b": Outcome.UNHEALTHY, "c": Outcome.UNMEASURED}
+
+    async def ask(each: Probe) -> ProbeResult:
+        await asked.ask(each)
+        at, outcome = datetime.now(UTC), outcomes[each.name]
+        return ProbeResult(probe=each.name, outcome=outcome, started_at=at, latency_s=0, reason=f"of {each.name}")
+
+    schedule = ProbeSchedule([probe("a"), probe("b"), probe("c")], ask, asked.flush)
+    schedule.start()
+    await asked.wait(lambda counts: all(counts[name] >= 3 for name in "abc"))
+    await schedule.close()
+    assert schedule.unmeasured == asked.counts["c"]
+    assert schedule.why == "of c"
+    assert schedule.started == asked.counts.total()
 
 
 async def test_beats_passed_over_while_the_loop_stood_still_are_counted() -> None:

@@ -131,6 +131,14 @@ class Trial:
             await task
 
 
+async def test_whoever_asks_gets_the_result() -> None:
+    trial = Trial()
+    task = asyncio.create_task(trial.probing.ask(VIP))
+    await asyncio.sleep(0)
+    trial.prober.under_way[-1].set_result(BLIND)
+    assert (await task).outcome is BLIND
+
+
 def health(event: Event) -> tuple[str | None, Outcome]:
     assert isinstance(event, HealthChanged)
     return event.real_server, event.outcome
