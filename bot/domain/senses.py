@@ -26,8 +26,9 @@ class Reading:
     """One look at the bot at ``at`` (seconds on a clock that never jumps).
 
     ``started`` probes were started so far, ``missed`` were due and could not be. ``unmeasured`` of those that were
-    started could not be made, the last of them for the reason in ``why``. ``slack`` says why Slack is away, in words;
-    empty while it is not.
+    started could not be made, the last of them for the reason in ``why``. ``silent_s`` is how long ago the schedule
+    last began what is overdue in it; 0 while nothing is. ``slack`` says why Slack is away, in words; empty while it is
+    not.
     """
 
     at: float
@@ -35,6 +36,7 @@ class Reading:
     missed: int = 0
     unmeasured: int = 0
     why: str = ""
+    silent_s: float = 0.0
     slack: str = ""
 
 
@@ -127,6 +129,8 @@ def _schedule(past: tuple[Reading, ...], reading: Reading) -> tuple[str, float]:
         return "", reading.at
     if (stood := reading.at - past[-1].at) >= STALL_S:
         return f"the bot stood still for {stood:.0f} s", past[-1].at
+    if reading.silent_s:
+        return f"probes are due that were last begun {reading.silent_s:.0f} s ago", reading.at - reading.silent_s
     first = _window((*past, reading))[0]
     if reading.at - first.at < WINDOW_S:
         return "", reading.at

@@ -33,6 +33,9 @@ logging.getLogger("apscheduler").setLevel(logging.WARNING)
 GUARD_S = 2.0
 """Seconds between two looks at whether every beat still goes on, and how much longer than two intervals may pass."""
 
+DEAD_S = 10.0
+"""How much longer a beat has to be silent until the guard is taken to have failed to start it anew."""
+
 REPORTS = {
     EVENT_JOB_MISSED: "missed",
     EVENT_JOB_MAX_INSTANCES: "max_instances",
@@ -136,10 +139,19 @@ class ProbeSchedule:
 
     def start(self) -> None:
         """Begin; the first probes start at once."""
+        now = asyncio.get_running_loop().time()
+        for beat in self._beats:
+            beat.last = now  # one that never strikes is found silent as well
         self._scheduler.add_listener(self._report, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR)
         self._add_jobs()
         self._scheduler.start()
         self._guard = asyncio.get_running_loop().call_later(self._guard_s, self._look)
+
+    @property
+    def silent_s(self) -> float:
+        """How long ago the beat struck that has been silent for longest of those that stay so; 0 where none does."""
+        now, patience = asyncio.get_running_loop().time(), 2 * self._guard_s + DEAD_S
+        return max((now - b.last for b in self._beats if now - b.last > 2 * b.every + patience), default=0.0)
 
     async def close(self) -> None:
         """Start nothing more, wait for the probes under way (each ends within its timeout), write what they gave."""

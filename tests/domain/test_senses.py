@@ -25,7 +25,14 @@ class Life:
         self.details: list[str] = []
 
     def look(
-        self, *, slack: str = "", started: int = 8, missed: int = 0, unmeasured: int = 0, after: float = 1.0
+        self,
+        *,
+        slack: str = "",
+        started: int = 8,
+        missed: int = 0,
+        unmeasured: int = 0,
+        silent_s: float = 0.0,
+        after: float = 1.0,
     ) -> None:
         self.at += after
         self.started += started
@@ -37,6 +44,7 @@ class Life:
             missed=self.missed,
             unmeasured=self.unmeasured,
             why="connecting: the bot has no file descriptor left",
+            silent_s=silent_s,
             slack=slack,
         )
         self.awareness = observe(self.awareness, reading)
@@ -139,6 +147,15 @@ def test_a_bot_that_stood_still_says_for_how_long() -> None:
     assert (at, sense, lost, since) == (22, Sense.SCHEDULE, True, 5)
     assert life.details[0] == "the bot stood still for 17 s"
     assert not back
+
+
+def test_a_schedule_that_has_died_is_lost_though_nothing_was_missed() -> None:
+    life = Life()
+    life.well(20)
+    for silent_s in (15, 16, 17):
+        life.look(started=0, silent_s=silent_s)
+    assert life.told == [(21, Sense.SCHEDULE, True, 6)]
+    assert life.details == ["probes are due that were last begun 15 s ago"]
 
 
 def test_without_probes_a_schedule_is_never_late() -> None:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.fleet import Probe, ProbeKind
 from bot.domain.health import Outcome, ProbeResult
-from bot.entrypoints.schedule import Beat, ProbeSchedule, Rounds
+from bot.entrypoints.schedule import DEAD_S, Beat, ProbeSchedule, Rounds
 
 
 def probe(name: str, *, every: float = 0.02, timeout: float = 0.9, jitter: float = 0.0) -> Probe:
@@ -153,6 +154,32 @@ async def test_a_schedule_that_a_clock_set_back_has_silenced_is_started_anew() -
     await asked.wait(lambda counts: counts["a"] > seen + 3)
     await schedule.close()
     assert schedule.counts["restarted"] >= 1
+
+
+async def test_a_beat_that_never_struck_is_started_anew_too() -> None:
+    asked = Asked()
+    schedule = ProbeSchedule([probe("a")], asked.ask, asked.flush, guard_s=0.1)
+    schedule.start()
+    for job in schedule._scheduler.get_jobs():
+        job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))
+    await asked.wait(lambda counts: counts["a"] > 3)
+    await schedule.close()
+    assert schedule.counts["restarted"] >= 1
+
+
+async def test_a_schedule_that_is_dead_says_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked()
+    schedule = ProbeSchedule([probe("a"), probe("b", every=60.0)], asked.ask, asked.flush, guard_s=0.01)
+    schedule.start()
+    await asked.wait(lambda counts: counts["a"] >= 1)
+    assert schedule.silent_s == 0
+    schedule._scheduler.pause()
+    monkeypatch.setattr(schedule, "_look", lambda: None)  # the guard is dead too
+    await asyncio.sleep(0.05)
+    beat = schedule._beats[0]
+    beat.last -= DEAD_S
+    await until(lambda: schedule.silent_s > DEAD_S)
+    await schedule.close()
 
 
 async def test_a_flush_that_hangs_is_reported_and_does_not_stop_the_probes() -> None:
