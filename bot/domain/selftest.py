@@ -15,7 +15,7 @@ from enum import StrEnum
 from bot.domain.events import Actor, Recorded, SelfTestFinished, SelfTestHeard, SelfTestStarted
 
 KEPT = 20
-"""How many tests are remembered."""
+"""How many tests of each cluster are remembered: it has one under way at a time, which none of another's pushes out."""
 
 GRAIN_S = 1e-5
 """Seconds by which two bounds may contradict each other for their rounding alone."""
@@ -211,7 +211,7 @@ class SelfTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTests:
-    """The last tests by their ids, oldest first, and when each cluster was last tested by the clock alone."""
+    """Each cluster's last tests by their ids, oldest first, and when it was last tested by the clock alone."""
 
     by_id: Mapping[str, SelfTest] = field(default_factory=dict)
     scheduled_at: Mapping[str, datetime] = field(default_factory=dict)
@@ -249,7 +249,9 @@ def _started(state: SelfTests, event: SelfTestStarted, at: datetime) -> SelfTest
         started_at=at,
         after_failure=bool(before) and not before[-1].passed,
     )
-    kept = dict([*state.by_id.items(), (test.id, test)][-KEPT:])
+    mine = [t.id for t in state.by_id.values() if t.cluster == event.cluster]
+    gone = set(mine[: max(len(mine) + 1 - KEPT, 0)])
+    kept = {**{name: t for name, t in state.by_id.items() if name not in gone}, test.id: test}
     scheduled = state.scheduled_at if event.by is not None else {**state.scheduled_at, event.cluster: at}
     return replace(state, by_id=kept, scheduled_at=scheduled)
 

@@ -209,6 +209,12 @@ def test_no_more_than_the_last_tests_are_remembered() -> None:
     assert list(state.by_id) == [str(number) for number in range(2 * KEPT, 3 * KEPT)]
 
 
+def test_however_many_clusters_are_tested_at_once_each_test_is_seen_through() -> None:
+    state = told(*(started(f"t{number}", by=None, cluster=f"c{number}") for number in range(3 * KEPT)))
+    lost = SelfTestFinished(cluster="c0", test="t0", failed=(("sv1", "lost"),))
+    assert told(lost, state=state).by_id["t0"].worth_telling
+
+
 def test_a_scheduled_test_is_due_an_interval_after_the_last_also_of_an_earlier_life() -> None:
     day = 86400.0
     assert next_at(None, day, now=NOON, settle_s=60) == NOON + timedelta(seconds=60)
