@@ -132,7 +132,7 @@ class Pace:
 
 
 class Limits:
-    """Where Slack asked for patience, and until when."""
+    """Where Slack asked for patience, and until when; and what it has not taken since when, for whatever reason."""
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, Act], float] = {}
@@ -141,6 +141,10 @@ class Limits:
     def block(self, channel: str, act: Act, until: float, now: datetime) -> None:
         """Slack wants no *act* in *channel* before *until* (monotonic)."""
         self._until[channel, act] = until
+        self.failed(channel, act, now)
+
+    def failed(self, channel: str, act: Act, now: datetime) -> None:
+        """An *act* in *channel* came to nothing. That another act passes there does not mean that this one would."""
         self._since.setdefault((channel, act), now)
 
     def passed(self, channel: str, act: Act) -> None:
@@ -151,10 +155,9 @@ class Limits:
         """The seconds to wait before *act* may be tried in *channel*."""
         return max(0.0, self._until.get((channel, act), now) - now)
 
-    def since(self, channel: str) -> datetime | None:
-        """Since when nothing can be posted in *channel*; None where it can, or was not tried."""
-        known = [self._since[channel, act] for act in (Act.POST, Act.FIND) if (channel, act) in self._since]
-        return min(known, default=None)
+    def since(self, channel: str, acts: Iterable[Act]) -> datetime | None:
+        """Since when one of *acts* comes to nothing in *channel*; None where none does, or was not tried."""
+        return min((self._since[channel, act] for act in acts if (channel, act) in self._since), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +235,8 @@ class Announcer:
         if key not in self._owed:
             return None
         refusal = self._refused.get(key)
-        known = (self.away_since, self._limits.since(channel), refusal.since if refusal else None)
+        limit = self._limits.since(channel, (Act.POST, Act.FIND))
+        known = (self.away_since, limit, refusal.since if refusal else None)
         return min((at for at in known if at is not None), default=None)
 
     def wake(self) -> None:
@@ -440,6 +444,7 @@ class Announcer:
             self._able_since = self._gap_since + timedelta(seconds=error.retry_after_s)
 
     def _lost(self, task: Task, error: MessengerUnavailable) -> None:
+        self._limits.failed(task.channel, task.act, self._clock.now())
         if task.act is Act.POST:
             # The post may have arrived although its answer did not: look for it before posting it again.
             self._doubtful |= {a.key for a in task.about}

@@ -230,6 +230,20 @@ async def test_a_channel_that_takes_nothing_for_long_is_as_if_slack_were_away(de
         assert desk.announcer.reachable
 
 
+async def test_posts_that_fail_while_slack_can_be_read_are_as_if_it_were_away(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.slack.faults.server_error(None, methods=frozenset({"chat.postMessage"}))
+        desk.clock.pass_by(1)
+        desk.open(1)
+        await desk.away()
+        for _ in range(40):  # the announcer looks every 0.04 s, which stands for its 2 s
+            desk.clock.pass_by(2)
+            await asyncio.sleep(0.05)
+        assert desk.made("conversations.history"), "between two posts it is looked for, and that Slack can do"
+        assert way.heads() == [("incident:site:1", True)]
+
+
 async def test_one_way_that_fails_or_hangs_holds_up_neither_the_other_nor_slack(desk: Desk) -> None:
     flaky, stuck, good = Letterbox("email", failing=3), Letterbox("stuck", hanging=True), Letterbox()
     async with desk.live(), falling_back(desk, flaky, stuck, good):
