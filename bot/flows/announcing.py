@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -151,13 +151,17 @@ class Limits:
         """Slack took an *act* in *channel*."""
         self._since.pop((channel, act), None)
 
+    def keep(self, wanted: Set[tuple[str, Act]]) -> None:
+        """Forget what came to nothing where nothing waits for it any more: it says nothing about what is due later."""
+        self._since = {place: at for place, at in self._since.items() if place in wanted}
+
     def wait_for(self, channel: str, act: Act, now: float) -> float:
         """The seconds to wait before *act* may be tried in *channel*."""
         return max(0.0, self._until.get((channel, act), now) - now)
 
-    def since(self, channel: str, acts: Iterable[Act]) -> datetime | None:
-        """Since when one of *acts* comes to nothing in *channel*; None where none does, or was not tried."""
-        return min((self._since[channel, act] for act in acts if (channel, act) in self._since), default=None)
+    def since(self, wanted: Set[tuple[str, Act]]) -> datetime | None:
+        """Since when one of *wanted* comes to nothing; None where none does, or was not tried."""
+        return min((at for place, at in self._since.items() if place in wanted), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +218,8 @@ class Announcer:
         self._able_since = self._started
         self._gap_since: datetime | None = None
         self._overtaken = False
-        self._owed: set[str] = set()
+        # What Slack does not show as it is, and what has to be done in which channel before it does.
+        self._owed: dict[str, frozenset[tuple[str, Act]]] = {}
         self._answered_at = clock.monotonic()
         self.away_since: datetime | None = None
         self.on_back: Callable[[], None] = lambda: None
@@ -235,7 +240,7 @@ class Announcer:
         if key not in self._owed:
             return None
         refusal = self._refused.get(key)
-        limit = self._limits.since(channel, (Act.POST, Act.FIND))
+        limit = self._limits.since({place for place in self._owed[key] if place[0] == channel})
         known = (self.away_since, limit, refusal.since if refusal else None)
         return min((at for at in known if at is not None), default=None)
 
@@ -273,7 +278,8 @@ class Announcer:
         """Say what is to be said; the seconds until it is worth looking again."""
         self._overtaken = False
         owed = [a for a in self._projection(self._chronicle.world, self._clock.now()) if self._is_owed(a)]
-        self._owed = {a.key for a in owed}
+        self._owed = {a.key: self._places(a) for a in owed}
+        self._limits.keep(frozenset().union(*self._owed.values()))
         due = [a for a in owed if self._may_be_tried(a)]
         if not due and (not self.reachable or self._clock.monotonic() - self._answered_at >= self._quiet_s):
             return await self._greet()
@@ -321,6 +327,16 @@ class Announcer:
         if posted and announcement.key not in self._passing:
             return not posted.summed_up and posted.digest != announcement.digest
         return True
+
+    def _places(self, announcement: Announcement) -> frozenset[tuple[str, Act]]:
+        """What has to be done, and where, before *announcement* stands; nothing for one that only has to be edited.
+
+        That an edit has to wait is no reason to wake anybody another way: how it began was told.
+        """
+        if self._posted(announcement) or announcement.key in self._standing:
+            return frozenset()
+        acts = (Act.FIND, Act.POST) if self._is_unsure(announcement) else (Act.POST,)
+        return frozenset((announcement.channel, act) for act in acts)
 
     def _may_be_tried(self, announcement: Announcement) -> bool:
         """Whether it is time to say *announcement*, which is owed."""

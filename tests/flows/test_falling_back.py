@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,21 @@ class Letterbox:
 
     def heads(self) -> list[tuple[str, bool]]:
         return [(word.key, word.open) for word in self.got]
+
+
+class Slow:
+    """Slack that takes a while for each post."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.delay = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def post(self, *args: Any, **named: Any) -> Any:
+        await asyncio.sleep(self.delay)
+        return await self._real.post(*args, **named)
 
 
 @pytest.fixture
@@ -242,6 +258,32 @@ async def test_posts_that_fail_while_slack_can_be_read_are_as_if_it_were_away(de
             await asyncio.sleep(0.05)
         assert desk.made("conversations.history"), "between two posts it is looked for, and that Slack can do"
         assert way.heads() == [("incident:site:1", True)]
+
+
+async def test_a_limit_that_is_long_over_does_not_pass_for_slack_being_away(desk: Desk) -> None:
+    way = Letterbox()
+    slow: list[Slow] = []
+
+    def slowed(real: Any) -> Slow:
+        slow.append(Slow(real))
+        return slow[0]
+
+    async with desk.live(messenger=slowed), falling_back(desk, way):
+        desk.open(1)
+        await desk.settled()
+        desk.slack.faults.rate_limited(1, retry_after=1, methods=frozenset({"chat.postMessage"}))
+        desk.change(1, reminders=1, reminded_at=desk.clock.now())
+        await desk.slack.wait_for(lambda: [c for c in desk.slack.calls if c.status == 429], 20)
+        await a_while()
+        desk.change(1, acknowledged_by=ALICE, acknowledged_at=desk.clock.now())  # nothing is to be reminded of any more
+        await desk.settled()
+        desk.clock.pass_by(3 * 3600)
+        await asyncio.sleep(1)  # the limit is over
+        slow[0].delay = 0.3
+        desk.open(2)
+        await desk.settled()
+        await a_while()
+        assert way.got == []
 
 
 async def test_one_way_that_fails_or_hangs_holds_up_neither_the_other_nor_slack(desk: Desk) -> None:
