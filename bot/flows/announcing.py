@@ -4,8 +4,9 @@ What is promised, and how it is kept:
 
 1. Everything is said once. A message carries its key; what may stand in Slack without the journal knowing (after a
    crash, or an answer that was lost) is looked for before it is posted.
-2. Nothing stale is said. What is to be said is worked out anew whenever something happens, so an edit that has to wait
-   is made once, with the newest words; what began and ended while nothing could be said is summed up in one message.
+2. Nothing stale is said. What is to be said is worked out anew whenever something happens, and whenever something was
+   looked for, so an edit that has to wait is made once, with the newest words; what began and ended while nothing could
+   be said is summed up in one message.
 3. The news first: openings before edits, edits before replies in a thread. A channel that has to wait keeps its order
    and holds up no other.
 """
@@ -284,14 +285,8 @@ class Announcer:
         if not due and (not self.reachable or self._clock.monotonic() - self._answered_at >= self._quiet_s):
             return await self._greet()
         waits = [self._again_s]
-        for group in self._unsure(due):
-            wait = self._limits.wait_for(group.channel, Act.FIND, self._clock.monotonic())
-            if wait:
-                waits.append(wait)
-            elif not await self._attempt(group):
-                return self._away_s
         full: set[tuple[str, Act]] = set()
-        for task in self._plan([a for a in due if not self._is_unsure(a)]):
+        for task in (*self._unsure(due), *self._plan([a for a in due if not self._is_unsure(a)])):
             if (task.channel, task.act) in full:
                 continue
             wait = self._wait_for(task)
@@ -301,14 +296,16 @@ class Announcer:
                 waits.append(wait)
             elif not await self._attempt(task):
                 return self._away_s
-            if self._overtaken:
+            # To look for something takes a while: what is withdrawn or muted meanwhile is no news any more.
+            if self._overtaken or task.act is Act.FIND:
                 return 0.0
         return min(waits)
 
     def _wait_for(self, task: Task) -> float:
-        """The seconds until *task* may be tried; 0 takes its place in the channel's pace."""
+        """The seconds until *task* may be tried; 0 takes its place in the channel's pace, if it writes there."""
         now = self._clock.monotonic()
-        return self._limits.wait_for(task.channel, task.act, now) or self._pace.wait_for(task.channel, now)
+        limit = self._limits.wait_for(task.channel, task.act, now)
+        return limit if limit or task.act is Act.FIND else self._pace.wait_for(task.channel, now)
 
     def _held_up(self, task: Task) -> set[tuple[str, Act]]:
         """What has to wait with *task*: where only Slack's limit for one act holds it up, the others may go on."""

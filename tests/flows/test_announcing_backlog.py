@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -199,6 +200,32 @@ async def test_an_escalation_that_came_too_late_is_not_made(desk: Desk) -> None:
         desk.slack.faults.clear()
         await desk.settled()
         assert desk.texts(DUTY) == []
+
+
+async def test_what_is_withdrawn_while_something_is_looked_for_is_not_posted(desk: Desk) -> None:
+    looking, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        def __init__(self, real: Any) -> None:
+            self._real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+        async def find(self, *args: Any, **named: Any) -> Any:
+            looking.set()
+            await go_on.wait()
+            return await self._real.find(*args, **named)
+
+    desk.open(1)  # before this life of the bot: the last one may have told it
+    async with desk.live(messenger=Slow):
+        async with asyncio.timeout(20):
+            await looking.wait()
+        desk.change(1, withdrawn=True)
+        go_on.set()
+        await desk.slack.wait_for(lambda: desk.made("conversations.history"), 20)
+        await asyncio.sleep(0.2)
+        assert desk.made("chat.postMessage") == []
 
 
 SLACK = frozenset({Trouble(matter=Matter.SENSE, subject=Sense.SLACK.value)})
