@@ -11,10 +11,18 @@ SURE = 10
 A VIP's real servers may each have a certificate of their own: one good answer does not say that all are renewed.
 """
 
+ROUNDS = 5
+"""How many probes for each real server it takes at least: of a large pool, each is seen but now and then."""
+
+
+def sure_after(real_servers: int) -> int:
+    """How many probes in a row leave out a certificate that is gone, where so many real servers stand behind them."""
+    return max(SURE, ROUNDS * real_servers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What is known of one target's certificate. ``ends`` are the ends that the last :data:`SURE` probes saw.
+    """What is known of one target's certificate. ``ends`` are the ends that the last probes saw, as many as it takes.
 
     ``told`` is the end of the one that was last said to be about to end; None: there is none such.
     """
@@ -32,16 +40,16 @@ class Ending:
 
 
 def observe(
-    state: Certificate, ends_at: datetime, *, now: datetime, least_days: int
+    state: Certificate, ends_at: datetime, *, now: datetime, least_days: int, sure: int = SURE
 ) -> tuple[Certificate, Ending | None]:
     """Count a probe made at *now* that saw a certificate end at *ends_at*; *least_days* have to be left.
 
     The earliest end of the last probes counts. An end that comes nearer is told at once, one that is gone is told when
-    :data:`SURE` probes in a row did not see it.
+    *sure* probes in a row did not see it (:func:`sure_after`).
     """
-    ends = (*state.ends, ends_at)[-SURE:]
-    sure = len(ends) == SURE
-    earliest = min(ends) if state.told is None or sure else min(*ends, state.told)
+    ends = (*state.ends, ends_at)[-sure:]
+    seen_all = len(ends) == sure
+    earliest = min(ends) if state.told is None or seen_all else min(*ends, state.told)
     expiring = earliest - now < timedelta(days=least_days)
     if expiring and earliest != state.told:
         return Certificate(told=earliest, ends=ends), Ending(expiring=True, ends_at=earliest)

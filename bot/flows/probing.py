@@ -38,8 +38,11 @@ MOST_SAMPLES = 20_000
 class Watch:
     """One probe's results in the order in which they started, and what they add up to."""
 
-    def __init__(self, probe: Probe, verdict: Outcome | None, expiring: datetime | None = None) -> None:
+    def __init__(
+        self, probe: Probe, verdict: Outcome | None, expiring: datetime | None = None, *, real_servers: int = 1
+    ) -> None:
         self.probe = probe
+        self._sure = certificates.sure_after(real_servers)
         self.key = f"{probe.cluster}/{probe.name}"
         self.order = InOrder()
         self.health = HealthState(verdict=verdict)
@@ -59,7 +62,11 @@ class Watch:
         if result.certificate_ends_at is None:
             return ()
         self.certificate, news = certificates.observe(
-            self.certificate, result.certificate_ends_at, now=result.started_at, least_days=self.probe.expiry_days
+            self.certificate,
+            result.certificate_ends_at,
+            now=result.started_at,
+            least_days=self.probe.expiry_days,
+            sure=self._sure,
         )
         if news is None:
             return ()
@@ -148,7 +155,10 @@ class Probing:
         if key not in self._watches:
             # At the first question and not before: by then the chronicle has read the journal.
             self._watches[key] = Watch(
-                self._probes[key], _known(self._chronicle, probe), _expiring(self._chronicle, probe)
+                self._probes[key],
+                _known(self._chronicle, probe),
+                _expiring(self._chronicle, probe),
+                real_servers=_behind(self._chronicle, probe),
             )
         return self._watches[key]
 
@@ -225,6 +235,13 @@ def _known(chronicle: Chronicle, probe: Probe) -> Outcome | None:
     situation = chronicle.world.situations.get(probe.cluster)
     found = situation.health.get((probe.service, probe.real_server)) if situation is not None else None
     return found.outcome if found is not None else None
+
+
+def _behind(chronicle: Chronicle, probe: Probe) -> int:
+    """How many real servers may answer *probe*."""
+    services = (s for c in chronicle.fleet.clusters if c.name == probe.cluster for s in c.services)
+    members = next((len(s.members) for s in services if s.name == probe.service), 1)
+    return members if probe.real_server is None else 1
 
 
 def _expiring(chronicle: Chronicle, probe: Probe) -> datetime | None:

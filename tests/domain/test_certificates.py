@@ -5,22 +5,25 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.certificates import SURE, Certificate, Ending, observe
+from bot.domain.certificates import SURE, Certificate, Ending, observe, sure_after
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OLD, OLDER, NEW = (NOON + timedelta(days=days) for days in (13, 5, 90))
 
 
-def told(*ends: datetime, state: Certificate | None = None, least_days: int = 14) -> list[Ending]:
+def told(
+    *ends: datetime, state: Certificate | None = None, least_days: int = 14, real_servers: int = 1
+) -> list[Ending]:
     """What is told of probes that saw *ends*, one after the other."""
     state = state or Certificate()
     news = []
     for number, ends_at in enumerate(ends):
         now = NOON + timedelta(seconds=2 * number)
-        state, ending = observe(state, ends_at, now=now, least_days=least_days)
+        state, ending = observe(state, ends_at, now=now, least_days=least_days, sure=sure_after(real_servers))
         news += [ending] if ending else []
     return news
 
@@ -46,6 +49,14 @@ def test_a_renewal_is_told_when_no_probe_has_seen_the_old_one_for_a_while() -> N
 
 def test_two_real_servers_that_take_turns_with_an_old_and_a_new_one_are_one_story() -> None:
     assert told(*[OLD, NEW] * 50) == [Ending(expiring=True, ends_at=OLD)]
+
+
+@pytest.mark.parametrize("other", [OLD, NEW])
+def test_a_certificate_of_one_among_many_real_servers_is_one_story(other: datetime) -> None:
+    once_in_thirty = [OLDER, *[other] * 29]
+    assert told(*once_in_thirty * 20, real_servers=30) == [Ending(expiring=True, ends_at=OLDER)]
+    gone = told(*once_in_thirty * 2, *[other] * 200, real_servers=30)
+    assert gone[1:] == [Ending(expiring=other == OLD, ends_at=other)]
 
 
 def test_an_end_that_comes_nearer_is_news() -> None:

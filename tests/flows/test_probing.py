@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -13,12 +14,12 @@ from hypothesis import strategies as st
 
 from bot.domain.certificates import SURE
 from bot.domain.events import CertificateChanged, Event, HealthChanged, OutageMeasured, Recorded
-from bot.domain.fleet import Probe, ProbeKind
+from bot.domain.fleet import Fleet, Probe, ProbeKind
 from bot.domain.health import Outcome, ProbeResult
 from bot.flows.chronicle import Chronicle
 from bot.flows.ports import Entry, JournalUnavailable
 from bot.flows.probing import Probing
-from tests.domain.reference import FLEET
+from tests.domain.reference import FLEET, SITE
 
 T0 = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 GOOD, BAD, BLIND = Outcome.HEALTHY, Outcome.UNHEALTHY, Outcome.UNMEASURED
@@ -116,10 +117,10 @@ class Script:
 class Trial:
     """A probing flow with a scripted prober over a list."""
 
-    def __init__(self, pages: Pages | None = None) -> None:
+    def __init__(self, pages: Pages | None = None, fleet: Fleet = FLEET) -> None:
         self.pages = pages or Pages()
         self.prober = Script()
-        self.chronicle = Chronicle(self.pages, FLEET)
+        self.chronicle = Chronicle(self.pages, fleet)
         self.probing = Probing(self.chronicle, self.prober, (VIP, WEB1))
 
     async def see(self, *outcomes: Outcome, probe: Probe = VIP) -> None:
@@ -308,6 +309,21 @@ async def test_a_certificate_about_to_end_is_recorded_once_and_its_target_stays_
     trial.prober.certificate_ends_at = NEW
     await trial.see(*[GOOD] * 20)
     assert endings(trial.pages) == [(True, OLD), (False, NEW)]
+
+
+async def test_behind_a_large_pool_a_certificate_that_is_seldom_seen_is_not_taken_for_gone() -> None:
+    http = SITE.service("http")
+    large = replace(SITE, services=(replace(http, members=http.members * 8), *SITE.services[1:]))
+    trial = Trial(fleet=Fleet(clusters=(large,)))
+    for probe in (VIP, WEB1):
+        for _ in range(4):
+            trial.prober.certificate_ends_at = OLD
+            await trial.see(GOOD, probe=probe)
+            trial.prober.certificate_ends_at = NEW
+            await trial.see(*[GOOD] * (8 * len(http.members) - 1), probe=probe)
+    told = [event for event in trial.pages.events if isinstance(event, CertificateChanged)]
+    assert [event.expiring for event in told if event.real_server is None] == [True]
+    assert [event.expiring for event in told if event.real_server == "web1"] == [True, False] * 4
 
 
 async def test_a_restarted_bot_does_not_tell_of_the_same_certificate_again_but_of_its_renewal() -> None:
