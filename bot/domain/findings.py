@@ -15,7 +15,7 @@ from bot.domain.events import KeepalivedProcess, ProcessRole, Recorded, RollCall
 from bot.domain.fleet import Cluster, Director, Forwarding, HealthCheck, VirtualService, VrrpInstance
 from bot.domain.observed import UnitActive, UnitState
 from bot.domain.operations import Operations
-from bot.domain.situation import Answer, Situation, filled, fold, holding
+from bot.domain.situation import Answer, Claim, Situation, filled, fold, holding, keepalived_of
 from bot.domain.troubles import Matter, Trouble
 
 
@@ -355,7 +355,10 @@ def _stream(state: Situation, cluster: Cluster, name: str, known: Answer) -> Ite
     for instance, is_now, claimed in untold(state, cluster, name):
         said = claimed.value if claimed else "nothing"
         holds = "holds" if is_now is VrrpState.MASTER else "does not hold"
-        why = f"{name} {holds} the address of {instance}, and its last word was {said}: an event was missed"
+        what = f"{name} {holds} the address of {instance}"
+        if is_now is VrrpState.BACKUP and claimed is not VrrpState.MASTER:
+            what = f"keepalived runs on {name} and does not hold the address of {instance}"
+        why = f"{what}, and its last word was {said}: an event was missed"
         yield Finding(trouble=Trouble(matter=Matter.STREAM, subject=name), why=why)
     for service, server in untold_servers(state, cluster, name):
         why = f"{server} is no longer in {service} on {name}, and nothing said so: an event was missed"
@@ -392,6 +395,22 @@ def untold(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[
             yield instance.name, VrrpState.MASTER, claim.state if claim else None
         elif says_master and not holds and state.masters.get(instance.name) not in (None, director):
             yield instance.name, VrrpState.BACKUP, VrrpState.MASTER
+        elif claim is not None and not holds and _runs_again(claim, known):
+            yield instance.name, VrrpState.BACKUP, claim.state
+
+
+def _runs_again(claim: Claim, known: Answer) -> bool:
+    """Whether keepalived runs long after *claim* said that it ends, or is another one than said that it is in FAULT.
+
+    A FAULT lasts as long as what makes it: of the keepalived that said so, only its next word tells that it is over. So
+    does a DELETED: keepalived runs on without the instance.
+    """
+    now = keepalived_of(known.answer)
+    if now is None or known.asked_at - claim.at < TOLD_BY_NOW:
+        return False
+    if claim.state is VrrpState.FAULT:
+        return claim.found is not None and now.is_another(claim.found)
+    return claim.state is VrrpState.STOP
 
 
 def untold_servers(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[str, str]]:

@@ -102,9 +102,8 @@ def answer(
     """What *director* answers; *more* are further fields of its answer."""
     if error:
         return RollCallAnswer(director=director, error=error, **more)
-    return RollCallAnswer(
-        director=director, holds=(VIP,) if holds else (), keepalived=unit(active), weights=weights, **more
-    )
+    fields = {"holds": (VIP,) if holds else (), "keepalived": unit(active), "weights": weights, **more}
+    return RollCallAnswer(director=director, **fields)
 
 
 def processes(parent: int = 10, vrrp: int = 11, checkers: int = 12, stopped: str = "") -> tuple[KeepalivedProcess, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,21 +20,27 @@ from bot.domain.events import (
     VrrpStateObserved,
 )
 from bot.domain.health import Outcome
-from bot.domain.observed import key_of
+from bot.domain.incidents import Kind
+from bot.domain.observed import UnitActive, UnitState, key_of
 from bot.domain.situation import Situation
+from bot.domain.troubles import Matter
 from bot.flows.alerting import Heartbeats, missed, reason_to_call
 from bot.flows.chronicle import World, fold
-from tests.domain.reference import FLEET, NOON, SITE, WEIGHTS, Pen
+from tests.domain.reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer
 from tests.domain.test_every_kind import looked
 
 NO_WEB1 = tuple(w for w in WEIGHTS if w[:2] != ("http", "web1"))
 
 
-def known(pen: Pen) -> Situation:
+def world(pen: Pen) -> World:
     world = World.of(FLEET)
     for line in pen.lines:
         fold(world, line, FLEET)
-    return world.situations["site"]
+    return world
+
+
+def known(pen: Pen) -> Situation:
+    return world(pen).situations["site"]
 
 
 def test_a_role_that_two_looks_have_found_and_nothing_told_is_inserted_once() -> None:
@@ -54,6 +61,69 @@ def test_a_real_server_that_left_a_table_for_good_reason_and_without_a_word_is_i
     assert [(e.director, e.real_server, e.up) for e in inserted if isinstance(e, RealServerObserved)] == [
         ("sv2", "web1", False)
     ]
+
+
+BACKUP_IS = [("sv2", VrrpState.BACKUP)]
+
+
+def inserted(pen: Pen, *times: float, **sv2: Any) -> list[tuple[str, VrrpState]]:
+    """The roles that looks at *times* insert as observed: sv1 is MASTER and well, sv2 answers with *sv2*."""
+    roles = []
+    for at in times:
+        looked(pen, at, sv2=sv2)
+        for entry in missed(known(pen), SITE):
+            assert isinstance(entry.event, VrrpStateObserved)
+            roles.append((entry.event.director, entry.event.state))
+            pen.at(at + 0.1, entry.event)
+    return roles
+
+
+def spoken(state: VrrpState) -> Pen:
+    """sv2, which is BACKUP, says *state* at 10."""
+    pen = Pen().says(0, "sv1", VrrpState.MASTER).says(0, "sv2", VrrpState.BACKUP)
+    return looked(pen, 1).says(10, "sv2", state)
+
+
+def test_one_that_said_stop_and_runs_is_backup_though_its_word_of_that_was_lost() -> None:
+    pen = spoken(VrrpState.STOP)
+    assert inserted(pen, 11, active=UnitActive.INACTIVE, weights=(), services=(), processes=()) == []
+    assert inserted(pen, 20, 23) == [], "its word may be on its way"
+    assert inserted(pen, 30) == []
+    why = known(pen).suspected
+    assert [t.matter for t in why] == [Matter.STREAM]
+    assert inserted(pen, 36, 43, 50) == BACKUP_IS
+    pen.check(60, "sv2", "web1", up=False)
+    assert known(pen).complaints("web1") == ("keepalived on sv2 took it out of http",), "its checks count again"
+
+
+def test_one_that_said_stop_and_does_not_run_is_stopped() -> None:
+    off = {"active": UnitActive.INACTIVE, "weights": (), "services": (), "processes": ()}
+    assert inserted(spoken(VrrpState.STOP), 11, 30, 50, 70, **off) == []
+
+
+def test_a_fault_lasts_until_keepalived_is_another_one() -> None:
+    pen = spoken(VrrpState.FAULT)
+    assert inserted(pen, 11, 30, 50, 70) == [], "whatever makes it may well last"
+    other = UnitState(unit="keepalived.service", active=UnitActive.ACTIVE, sub="running", result="success", main_pid=77)
+    assert inserted(pen, 100, keepalived=other) == []
+    assert inserted(pen, 113, 120, keepalived=other) == BACKUP_IS
+    assert [i.kind for i in world(pen).incidents["site"].open] == []
+
+
+def test_a_fault_lasts_until_its_host_has_booted_anew() -> None:
+    pen = spoken(VrrpState.FAULT)
+    assert inserted(pen, 11, 30, 50) == []
+    assert inserted(pen, 100, 113, boot="another") == BACKUP_IS
+
+
+def test_a_failover_ends_though_the_word_of_the_old_master_was_lost() -> None:
+    pen = Pen().says(0, "sv1", VrrpState.BACKUP).says(0, "sv2", VrrpState.MASTER)
+    pen.roll_call(1, answer("sv1"), answer("sv2", holds=True))
+    pen.says(100, "sv2", VrrpState.STOP).says(101, "sv1", VrrpState.MASTER)
+    assert inserted(pen, 102, active=UnitActive.INACTIVE, weights=(), services=(), processes=()) == []
+    assert [i.kind for i in world(pen).incidents["site"].open] == [Kind.FAILOVER]
+    assert inserted(pen, 120, 140, 160) == BACKUP_IS
+    assert world(pen).incidents["site"].open == ()
 
 
 class Stopped:

@@ -33,10 +33,12 @@ from bot.domain.situation.known import (
     Claim,
     Health,
     Host,
+    Keepalived,
     Said,
     Situation,
     by_our_clock,
     filled,
+    keepalived_of,
 )
 from bot.domain.situation.roll_calls import called, holding
 
@@ -49,12 +51,14 @@ __all__ = [
     "Claim",
     "Health",
     "Host",
+    "Keepalived",
     "Said",
     "Situation",
     "by_our_clock",
     "filled",
     "fold",
     "holding",
+    "keepalived_of",
     "names_of",
     "service_of",
     "watched",

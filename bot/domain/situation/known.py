@@ -11,6 +11,7 @@ from bot.domain.copies import replace
 from bot.domain.events import CertificateChanged, NatPath, RollCallAnswer, Sense, SenseChanged, VrrpState
 from bot.domain.fleet import VrrpInstance
 from bot.domain.health import Outcome
+from bot.domain.observed import UnitActive
 from bot.domain.troubles import Trouble
 
 # States that say what a director now is; the others (priorities, a lower-priority advert) are remarks.
@@ -42,10 +43,25 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keepalived:
+    """Which keepalived a look found on a director: the boot of its host (None: not known) and its main process."""
+
+    boot: str | None
+    main_pid: int
+
+    def is_another(self, earlier: Keepalived) -> bool:
+        """Whether it was started after *earlier*."""
+        if None not in (self.boot, earlier.boot) and self.boot != earlier.boot:
+            return True
+        return 0 not in (self.main_pid, earlier.main_pid) and self.main_pid != earlier.main_pid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The last thing a director said of a VRRP instance, or was found to be (``observed``): a claim, not a fact.
 
-    ``before`` is what it said before that, oldest first.
+    ``before`` is what it said before that, oldest first. ``found``, of a FAULT: the keepalived that the first look
+    since then found there.
     """
 
     state: VrrpState
@@ -53,6 +69,7 @@ class Claim:
     said_at: datetime
     observed: bool = False
     before: tuple[Said, ...] = ()
+    found: Keepalived | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +270,14 @@ def filled(known: Answer) -> RollCallAnswer | None:
         boot=last.boot or earlier.boot,
         clock_behind_s=last.clock_behind_s if last.clock_behind_s is not None else earlier.clock_behind_s,
     )
+
+
+def keepalived_of(answer: RollCallAnswer) -> Keepalived | None:
+    """The keepalived that *answer* shows to run; None for none."""
+    unit = answer.keepalived
+    if unit is None or unit.active is not UnitActive.ACTIVE:
+        return None
+    return Keepalived(boot=answer.boot, main_pid=unit.main_pid)
 
 
 def by_our_clock(state: Situation, director: str, said_at: datetime) -> datetime:

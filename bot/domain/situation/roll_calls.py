@@ -6,10 +6,20 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from bot.domain.copies import replace
-from bot.domain.events import ProcessRole, RollCallAnswer, RollCallTaken
+from bot.domain.events import ProcessRole, RollCallAnswer, RollCallTaken, VrrpState
 from bot.domain.fleet import Cluster, VrrpInstance
 from bot.domain.situation.checks import believed, gone, in_table
-from bot.domain.situation.known import LATE, REMEMBERED, Answer, Host, Situation, by_our_clock, filled
+from bot.domain.situation.known import (
+    LATE,
+    REMEMBERED,
+    Answer,
+    Claim,
+    Host,
+    Situation,
+    by_our_clock,
+    filled,
+    keepalived_of,
+)
 
 FRESH = timedelta(seconds=8)
 """Answers that were asked for within this of each other show one moment, as long as nobody spoke in between."""
@@ -39,6 +49,7 @@ def called(state: Situation, event: RollCallTaken, at: datetime, cluster: Cluste
     missed = {k: said for k, said in state.missed.items() if said.at > event.asked_at or event.answer(k[0]) is None}
     held = replace(
         held,
+        claims=_faults_looked_at(state, event),
         returned=_returned(state, event, removed),
         removed=removed,
         restored={**state.restored, **_put_back(state, event)},
@@ -48,6 +59,17 @@ def called(state: Situation, event: RollCallTaken, at: datetime, cluster: Cluste
         missed=missed,
     )
     return _rumours_settled(held, event, at)
+
+
+def _faults_looked_at(state: Situation, event: RollCallTaken) -> Mapping[tuple[str, str], Claim]:
+    """The claims, with which keepalived it is that says FAULT: the word of one that was started anew is void."""
+    found = {
+        key: replace(claim, found=keepalived)
+        for key, claim in state.claims.items()
+        if claim.state is VrrpState.FAULT and claim.found is None and claim.at <= event.asked_at
+        if (answer := event.answer(key[0])) is not None and (keepalived := keepalived_of(answer)) is not None
+    }
+    return {**state.claims, **found} if found else state.claims
 
 
 def _returned(
