@@ -270,7 +270,7 @@ def _members(
         for m in service.members
         if (service.name, m.real_server) not in weights
         and (name, service.name, m.real_server) not in state.removed
-        and state.judges(name)
+        and state.judges(name, service.name)
         and not state.complaints(m.real_server)
         and not state.unreachable(cluster.real_server(m.real_server).host or "")
     ]
@@ -371,10 +371,10 @@ def _stream(state: Situation, cluster: Cluster, name: str, known: Answer) -> Ite
 def untold_returns(state: Situation, director: str) -> Iterator[tuple[str, str]]:
     """(service, real server) that *director* took out by its word and put back, and no word of that came in time."""
     known = state.answers.get(director)
-    if known is None or not known.answer.answered or not state.judges(director):
+    if known is None or not known.answer.answered:
         return
     for (name, service, server), since in sorted(state.returned.items()):
-        if name == director and known.asked_at - since >= TOLD_BY_NOW:
+        if name == director and known.asked_at - since >= TOLD_BY_NOW and state.judges(director, service):
             yield service, server
 
 
@@ -416,11 +416,13 @@ def _runs_again(claim: Claim, known: Answer) -> bool:
 def untold_servers(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[str, str]]:
     """(service, real server) that *director* has taken out of its table, for good reason and without having said so."""
     answer = state.answered(director)
-    if answer is None or answer.weights is None or not runs(answer) or not state.judges(director):
+    if answer is None or answer.weights is None or not runs(answer):
         return
     there = {(s, r) for s, r, _ in answer.weights}
     for service in cluster.services:
         if answer.services is not None and service.name not in answer.services:
+            continue
+        if not state.judges(director, service.name):
             continue
         for member in service.members:
             name = member.real_server

@@ -90,7 +90,7 @@ class World:
     def of(cls, fleet: Fleet) -> World:
         """A world in which nothing has happened yet."""
         return cls(
-            situations={c.name: Situation() for c in fleet.clusters},
+            situations={c.name: situation.unknown(c) for c in fleet.clusters},
             incidents={c.name: Incidents() for c in fleet.clusters},
         )
 

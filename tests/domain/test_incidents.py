@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 
 import pytest
 from hypothesis import given
@@ -15,15 +15,18 @@ from bot.domain.events import (
     BotStarted,
     IncidentAcknowledged,
     MessagePosted,
+    QuorumChanged,
     Recorded,
     RollCallTaken,
     Via,
     VrrpState,
+    VrrpStateChanged,
 )
-from bot.domain.fleet import Director, Fleet
+from bot.domain.fleet import Director, Fleet, VrrpInstance
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
-from bot.domain.observed import UnitActive
+from bot.domain.observed import UnitActive, key_of
+from bot.domain.troubles import Matter, Trouble
 from bot.flows.chronicle import World, fold
 from bot.views.incident import headline, incident_message
 
@@ -576,6 +579,49 @@ def test_a_role_that_moves_on_long_after_a_failover_is_a_story_of_its_own() -> N
         (Kind.KEEPALIVED_STOPPED, "sv1", "sv1", "sv2"),
         (Kind.FAILOVER, "VI_1", "sv2", "sv3"),
     ]
+
+
+SECOND = VrrpInstance(
+    name="VI_2",
+    virtual_router_id=101,
+    interface="br1",
+    advert_int=1,
+    virtual_addresses=(ip_interface("10.101.5.11/21"),),
+    priorities=(("sv2", 100), ("sv1", 90)),
+)
+TWO = Fleet(clusters=(replace(SITE, vrrp_instances=(*SITE.vrrp_instances, SECOND)),))
+"""The site with a second address, on another interface, and no service there yet."""
+
+
+def of_two() -> Pen:
+    """sv1 holds the address of VI_1, and is in FAULT for VI_2: its br1 is unplugged."""
+    pen = Pen().says(0, "sv1", VrrpState.MASTER).says(0, "sv2", VrrpState.BACKUP)
+    for director, state in (("sv2", VrrpState.MASTER), ("sv1", VrrpState.FAULT)):
+        pen.at(0, VrrpStateChanged(cluster="site", director=director, instance="VI_2", state=state))
+    return pen
+
+
+def in_two(pen: Pen) -> World:
+    world = World.of(TWO)
+    for line in pen.lines:
+        fold(world, line, TWO)
+    return world
+
+
+def test_the_fault_of_one_instance_mutes_no_check_of_what_another_one_carries() -> None:
+    sv1, sv2 = answer("sv1", holds=True), replace(answer("sv2"), holds=("10.101.5.11",))
+    pen = of_two().roll_call(1, sv1, sv2).check(100, "sv1", "web1", False).check(100, "sv1", "web2", False)
+    lost = QuorumChanged(cluster="site", director="sv1", service=key_of(SITE.service("http")), up=False)
+    pen.at(100, lost)
+    empty = replace(sv1, weights=tuple(w for w in WEIGHTS if w[0] != "http"))
+    for at in (101, 102, 130):
+        pen.roll_call(at, empty, sv2)
+    world = in_two(pen)
+    assert world.situations["site"].complaints("web1") == ("keepalived on sv1 took it out of http",)
+    troubles = frozenset().union(*(i.troubles for i in world.incidents["site"].open))
+    assert Trouble(matter=Matter.SERVICE, subject="http") in troubles
+    pen = Pen().all_well(1).says(5, "sv2", VrrpState.FAULT).check(100, "sv2", "web1", False)
+    assert not any(i.kind is Kind.REAL_SERVER_DOWN for i in told(pen.lines)), "its own instance's does"
 
 
 def test_a_director_that_is_no_member_of_the_instance_can_take_the_address_and_give_it_back() -> None:

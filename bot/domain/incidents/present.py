@@ -69,7 +69,7 @@ def service_is_down(situation: Situation, cluster: Cluster, name: str) -> bool:
     if service.members and all(situation.healthy(name, m.real_server) is False for m in service.members):
         return True
     master = situation.masters.get(service.vrrp_instance or "")
-    return master is not None and (master, name) in situation.quorumless and situation.judges(master)
+    return master is not None and (master, name) in situation.quorumless and situation.judges(master, name)
 
 
 def services_of(cluster: Cluster, instance: VrrpInstance) -> frozenset[str]:

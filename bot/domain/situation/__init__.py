@@ -61,8 +61,14 @@ __all__ = [
     "keepalived_of",
     "names_of",
     "service_of",
+    "unknown",
     "watched",
 ]
+
+
+def unknown(cluster: Cluster) -> Situation:
+    """What is known of *cluster* before anything has happened there."""
+    return Situation(carried={service.name: service.vrrp_instance for service in cluster.services})
 
 
 def watched(state: Situation, since: datetime) -> Situation:

@@ -140,6 +140,8 @@ class Situation:
 
     ``returned``: those that keepalived took out by its own word, and that a look found back without a word.
 
+    ``carried``: service -> the instance that carries its address, None where no instance does.
+
     ``suspected`` is what the last look showed amiss and no second one has confirmed, with the time of the first;
     ``found`` what was confirmed, with the words for it.
     """
@@ -166,6 +168,7 @@ class Situation:
     rumoured: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
     returned: Mapping[tuple[str, str, str], datetime] = field(default_factory=dict)
     watching_since: datetime | None = None
+    carried: Mapping[str, str | None] = field(default_factory=dict)
     suspected: Mapping[Trouble, datetime] = field(default_factory=dict)
     found: Mapping[Trouble, str] = field(default_factory=dict)
 
@@ -233,24 +236,33 @@ class Situation:
         }
         return tuple(f"{service}: {failing[service]}" for service in sorted(failing))
 
-    def judges(self, director: str) -> bool:
-        """Whether the health checks of *director* mean anything: not while it is cut off, stopped or silent itself."""
-        states = {claim.state for (name, _), claim in self.claims.items() if name == director}
-        faulty = bool(states & {VrrpState.FAULT, VrrpState.STOP, VrrpState.DELETED})
-        return not faulty and not self.unreachable(director)
+    def judges(self, director: str, service: str) -> bool:
+        """Whether *director*'s checks of *service* mean anything: not while it is cut off, stopped or silent itself.
+
+        It is cut off where the instance that carries the service's address is in FAULT: another one may be on another
+        interface.
+        """
+        for (name, instance), claim in self.claims.items():
+            if name != director:
+                continue
+            if claim.state is VrrpState.FAULT and self.carried.get(service, instance) == instance:
+                return False
+            if claim.state in (VrrpState.STOP, VrrpState.DELETED):
+                return False
+        return not self.unreachable(director)
 
     def complaints(self, real_server: str) -> tuple[str, ...]:
         """Everything that says *real_server* is down, in words; empty when nothing does."""
         checks = [
             f"keepalived on {director} took it out of {service}"
             for director, service in sorted((d, s) for d, s, server in self.removed if server == real_server)
-            if self.judges(director)
+            if self.judges(director, service)
         ]
         return (*self.failing_probes(real_server), *checks)
 
     def complaining(self, real_server: str) -> frozenset[str]:
         """The directors whose keepalived says that *real_server* is down."""
-        return frozenset(d for d, _, server in self.removed if server == real_server and self.judges(d))
+        return frozenset(d for d, s, server in self.removed if server == real_server and self.judges(d, s))
 
     def answered(self, director: str) -> RollCallAnswer | None:
         """What *director* said when it was last asked, if it did say something."""
