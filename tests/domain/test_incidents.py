@@ -624,6 +624,20 @@ def test_the_fault_of_one_instance_mutes_no_check_of_what_another_one_carries() 
     assert not any(i.kind is Kind.REAL_SERVER_DOWN for i in told(pen.lines)), "its own instance's does"
 
 
+def test_a_dead_director_does_not_live_by_the_address_that_another_one_holds() -> None:
+    pen = of_two().probe(0.5, "http", None, UP)
+    sv1, sv2 = answer("sv1", holds=True), replace(answer("sv2"), holds=("10.101.5.11",))
+    pen.roll_call(1, sv1, sv2)
+    for at in (100, 103, 106):
+        pen.roll_call(at, sv1, answer("sv2", error="no answer"))
+    assert in_two(pen).situations["site"].unreachable("sv2")
+    for at in (110, 113):
+        pen.roll_call(at, answer("sv1", error="no answer"), answer("sv2", error="no answer"))
+    assert in_two(pen).situations["site"].shut_out("sv1"), (
+        "its own address answers: it is the way to it that is not there"
+    )
+
+
 def test_a_director_that_is_no_member_of_the_instance_can_take_the_address_and_give_it_back() -> None:
     """Its keepalived.conf is not the fleet file's: its priority is not known, and lower than every member's."""
     third = Director(name="sv3", address=ip_address("10.100.0.30"), interface="br0")

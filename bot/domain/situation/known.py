@@ -212,9 +212,15 @@ class Situation:
         return lives or self._serves(director)
 
     def _serves(self, director: str) -> bool:
-        """Whether *director* holds a VIP by all that is known, and every probe of a VIP finds it well."""
-        vips = [known.outcome for (_, server), known in self.health.items() if server is None]
-        return director in self.masters.values() and bool(vips) and all(o is Outcome.HEALTHY for o in vips)
+        """Whether *director* holds a VIP by all that is known, and every probe of what it holds finds that well."""
+        if director not in self.masters.values():
+            return False
+        vips = [
+            known.outcome
+            for (service, server), known in self.health.items()
+            if server is None and self.masters.get(self.carried.get(service) or "") == director
+        ]
+        return bool(vips) and all(outcome is Outcome.HEALTHY for outcome in vips)
 
     def healthy(self, service: str, real_server: str | None) -> bool | None:
         """What the probes say; None while they have not said anything (or could not measure)."""
