@@ -115,6 +115,16 @@ def test_what_was_asked_after_a_word_was_said_counts_although_the_word_is_heard_
     assert [i.kind for i in told(pen)] == [Kind.SPLIT_BRAIN]
 
 
+def test_a_director_whose_clock_is_ahead_does_not_live_by_what_it_said_before_it_died() -> None:
+    pen = Pen().all_well(1)
+    said(pen.says(100, "sv2", VrrpState.BACKUP), 103)
+    for at in (101.5, 104, 108):
+        pen.roll_call(at, answer("sv1", holds=True), answer("sv2", error="no route"))
+    state = known(pen)
+    assert (state.unreachable("sv2"), state.shut_out("sv2")) == (True, False)
+    assert [i.kind for i in told(pen)] == [Kind.DIRECTOR_LOST]
+
+
 def test_a_word_that_comes_when_its_story_is_over_tells_why() -> None:
     pen = Pen().all_well(0).roll_call(102, answer("sv1"), answer("sv2", holds=True)).all_well(106)
     assert [(i.cause, i.open) for i in told(pen)] == [(Cause.UNKNOWN, False)]

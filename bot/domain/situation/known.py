@@ -205,7 +205,12 @@ class Situation:
         since = found.silent_since
         if found.answer.refused or since is None:
             return found.answer.refused
-        spoke = [claim.said_at for (name, _), claim in self.claims.items() if name == director and not claim.observed]
+        # By a clock that is ahead, what it said before it died is from after that: nothing was said after it was heard.
+        spoke = [
+            min(claim.at, by_our_clock(self, director, claim.said_at))
+            for (name, _), claim in self.claims.items()
+            if name == director and not claim.observed
+        ]
         heard = [at for at in (found.answer.heard_at, *spoke) if at is not None]
         # What was heard just before it died says nothing of now: an agent that lives is heard again and again.
         lives = director not in self.silent and any(at > since for at in heard)
