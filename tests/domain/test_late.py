@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from bot.domain.events import BotStarted, RealServerChanged, Recorded, RollCallTaken, VrrpState
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
@@ -113,6 +115,32 @@ def test_what_was_asked_after_a_word_was_said_counts_although_the_word_is_heard_
     roll_call(pen, 102, 104.1, *both)
     roll_call(pen, 104.5, 105, *both)
     assert [i.kind for i in told(pen)] == [Kind.SPLIT_BRAIN]
+
+
+@pytest.mark.parametrize("behind", [-20.0, 0.0, 20.0, 240.0])
+def test_a_director_whose_clock_is_wrong_tells_of_a_move_as_soon_as_any(behind: float) -> None:
+    """Nobody can look: sv1 is dead, and sv2 refuses the bot. All that tells is sv2's word."""
+    refused = answer("sv2", error="its key is another one", refused=True)
+    known_behind = answer("sv2", boot="b", clock_behind_s=behind)
+    pen = Pen().says(0, "sv1", VrrpState.MASTER)
+    pen.roll_call(1, answer("sv1", holds=True, boot="a", clock_behind_s=0.0), known_behind)
+    pen.roll_call(60, answer("sv1", holds=True, boot="a", clock_behind_s=0.0), refused)
+    said(pen.says(103, "sv2", VrrpState.MASTER), 103 - behind)
+    assert known(pen).masters == {"VI_1": "sv2"}
+    for at in (103.5, 106, 110, 140):
+        pen.roll_call(at, answer("sv1", error="no route"), refused)
+    moved = [i for i in told(pen) if i.kind is Kind.FAILOVER]
+    assert [(i.old_master, i.new_master, i.moved_at) for i in moved] == [("sv1", "sv2", pen.lines[3].recorded_at)]
+    words = [n.text for n in moved[0].timeline if "says" in n.text or "later" in n.text]
+    assert not [w for w in words if "later" in w], "it was heard at once"
+
+
+@pytest.mark.parametrize("behind", [-20.0, 0.0, 20.0])
+def test_a_word_that_is_late_by_the_bot_s_clock_moves_nothing_whatever_the_director_s_says(behind: float) -> None:
+    pen = Pen().says(0, "sv1", VrrpState.MASTER)
+    pen.roll_call(1, answer("sv1", holds=True), answer("sv2", boot="b", clock_behind_s=behind))
+    said(pen.says(115, "sv2", VrrpState.MASTER), 100 - behind)
+    assert known(pen).masters == {"VI_1": "sv1"}
 
 
 def test_a_director_whose_clock_is_ahead_does_not_live_by_what_it_said_before_it_died() -> None:

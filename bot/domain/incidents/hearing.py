@@ -20,6 +20,7 @@ from bot.domain.health import Outcome
 from bot.domain.incidents.causes import word_cause
 from bot.domain.incidents.story import Cause, Incident, Stage
 from bot.domain.incidents.work import REMEMBERED, Work
+from bot.domain.situation import by_our_clock
 from bot.domain.troubles import Matter, Trouble
 
 
@@ -79,15 +80,16 @@ def _fell_again(work: Work, event: HealthChanged) -> None:
 def _remark(work: Work, event: VrrpStateChanged) -> None:
     """A director's own words belong to the story of its instance, also those that arrive when it is over."""
     said = work.recorded.at_source
+    by_ours = by_our_clock(work.situation, event.director, said)
     for incident in work.by_id.values():
         if incident.instance != event.instance or incident.withdrawn:
             continue
         ended = incident.resolved_at
-        if (ended is None or said <= ended) and said >= incident.began_at - timedelta(seconds=5):
+        if (ended is None or by_ours <= ended) and by_ours >= incident.began_at - timedelta(seconds=5):
             stage = None
             if event.director == incident.old_master and event.state in (VrrpState.STOP, VrrpState.FAULT):
                 stage = Stage.LAST_WORD
-            late = (work.at - said).total_seconds()
+            late = (work.at - by_ours).total_seconds()
             heard = f" (heard {late:.0f} s later)" if late > 10 else ""
             words = f"{event.director} says {event.state.value}"
             mine = [n.text for n in incident.timeline if n.text.startswith(f"{event.director} says ")]

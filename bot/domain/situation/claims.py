@@ -7,7 +7,17 @@ from datetime import datetime, timedelta
 from bot.domain.copies import replace
 from bot.domain.events import VrrpState, VrrpStateChanged, VrrpStateObserved
 from bot.domain.fleet import Cluster
-from bot.domain.situation.known import ASIDE, REMEMBERED, STATES, Claim, Said, Situation, by_our_clock, without
+from bot.domain.situation.known import (
+    ASIDE,
+    REMEMBERED,
+    STATES,
+    Claim,
+    Said,
+    Situation,
+    by_our_clock,
+    is_late,
+    without,
+)
 
 TAKEN_AGAIN = timedelta(seconds=2)
 """A MASTER that becomes BACKUP and MASTER again within this has lost its address only: an election takes longer."""
@@ -18,15 +28,15 @@ def claimed(state: Situation, event: VrrpStateChanged, said: Said, cluster: Clus
     if event.state not in STATES:
         return state
     key = (event.director, event.instance)
-    last = state.claims.get(key)
-    if last is not None and said.late and said.said_at < last.said_at:
+    last, late = state.claims.get(key), is_late(state, event.director, said)
+    if last is not None and late and said.said_at < last.said_at:
         return state  # it has said something newer since: an old word that was repeated changes nothing
     if last is not None and _is_repeated(said, last):
         return state
     before = (*last.before, Said(state=last.state, said_at=last.said_at, at=last.at)) if last else ()
     claim = Claim(state=said.state, at=said.at, said_at=said.said_at, before=before[-REMEMBERED:])
     masters, readdressed, missed = dict(state.masters), dict(state.readdressed), dict(state.missed)
-    if event.state is VrrpState.MASTER and (said.late or _answered_since(state, key, said, cluster)):
+    if event.state is VrrpState.MASTER and (late or _answered_since(state, key, said, cluster)):
         missed[key] = said
     elif event.state is VrrpState.MASTER:
         masters[event.instance] = event.director

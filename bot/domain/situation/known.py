@@ -36,11 +36,6 @@ class Said:
     said_at: datetime
     at: datetime
 
-    @property
-    def late(self) -> bool:
-        """Whether it took so long that it is history."""
-        return self.at - self.said_at > LATE
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keepalived:
@@ -308,6 +303,11 @@ def by_our_clock(state: Situation, director: str, said_at: datetime) -> datetime
     known = state.answers.get(director)
     last = filled(known) if known is not None else None
     return said_at + timedelta(seconds=last.clock_behind_s or 0.0) if last is not None else said_at
+
+
+def is_late(state: Situation, director: str, word: Said | Claim) -> bool:
+    """Whether *word* of *director* took so long that it is history. That its clock is behind makes no word late."""
+    return word.at - by_our_clock(state, director, word.said_at) > LATE
 
 
 def without(mapping: Mapping[K, datetime], director: str) -> Mapping[K, datetime]:

@@ -10,7 +10,6 @@ from bot.domain.events import ProcessRole, RollCallAnswer, RollCallTaken, VrrpSt
 from bot.domain.fleet import Cluster, VrrpInstance
 from bot.domain.situation.checks import believed, gone, in_table
 from bot.domain.situation.known import (
-    LATE,
     REMEMBERED,
     Answer,
     Claim,
@@ -18,6 +17,7 @@ from bot.domain.situation.known import (
     Situation,
     by_our_clock,
     filled,
+    is_late,
     keepalived_of,
 )
 
@@ -145,7 +145,7 @@ def holding(state: Situation, instance: VrrpInstance, asked_at: datetime) -> tup
     words = [
         min(claim.at, by_our_clock(state, director, claim.said_at))
         for (director, name), claim in state.claims.items()
-        if name == instance.name and not claim.observed and claim.at - claim.said_at <= LATE
+        if name == instance.name and not claim.observed and not is_late(state, director, claim)
     ]
     since = max([asked_at - FRESH, *words])
     members = [director for director, _ in instance.priorities]
