@@ -12,6 +12,7 @@ from bot.domain.events import (
     BotStarted,
     CertificateChanged,
     OverrideSet,
+    QuorumChanged,
     RealServerObserved,
     RollCallTaken,
     Via,
@@ -22,7 +23,7 @@ from bot.domain.fleet import Cluster, Fleet, Probe, ProbeKind
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.incidents.story import Stage
-from bot.domain.observed import UnitActive, UnitState
+from bot.domain.observed import UnitActive, UnitState, key_of
 from bot.flows.chronicle import World, fold
 from bot.views.incident import facts, headline, incident_message
 
@@ -319,6 +320,22 @@ def test_a_real_server_is_called_inside_of_the_lost_director_only_where_it_lives
     world = world_of(lost_with(*probes), apart)
     said = [fact for i in world.incidents["site"].all if not i.withdrawn for fact in facts(i)]
     assert "web1 and web2 went with it: at the same time" in said
+
+
+def test_a_lost_quorum_is_void_once_the_table_has_every_real_server_again() -> None:
+    """keepalived's words UP, of its real servers and of the quorum, never came."""
+    lost = QuorumChanged(cluster="site", director="sv1", service=key_of(SITE.service("http")), up=False)
+    pen = Pen().says(0.5, "sv1", VrrpState.MASTER).all_well(1)
+    pen.check(10, "sv1", "web1", up=False).check(10, "sv1", "web2", up=False).at(10, lost)
+    none = tuple(w for w in WEIGHTS if w[0] != "http")
+    roll_call(pen, 9, 10.5, answer("sv1", holds=True), answer("sv2"))
+    pen.roll_call(12, answer("sv1", holds=True, weights=none), answer("sv2"))
+    assert told(pen) == ["keepalived on sv1 has lost the quorum of http"], "a look from before its word says nothing"
+    pen.roll_call(20, answer("sv1", holds=True, weights=NO_WEB1), answer("sv2"))
+    assert world_of(pen, SITE).situations["site"].quorumless, "it may take two of them"
+    pen.all_well(30)
+    assert not world_of(pen, SITE).situations["site"].quorumless
+    assert [i.open for i in incidents(pen)] == [False]
 
 
 # --- what the fleet file no longer has --------------------------------------------------------------------------------

@@ -42,7 +42,8 @@ def called(state: Situation, event: RollCallTaken, at: datetime, cluster: Cluste
     quorumless = {
         (director, service): since
         for (director, service), since in state.quorumless.items()
-        if since > event.asked_at or not _is_another(state, event.answer(director))
+        if since > event.asked_at
+        or not (_is_another(state, event.answer(director)) or _serves_again(event.answer(director), service, removed))
     }
     readdressed = {i: (d, since) for i, (d, since) in state.readdressed.items() if since > event.asked_at}
     gaps = {d: why for d, why in state.gaps.items() if event.answer(d) is None}
@@ -185,6 +186,18 @@ def _answer(known: Answer | None, answer: RollCallAnswer, event: RollCallTaken, 
 def _is_another(state: Situation, answer: RollCallAnswer | None) -> bool:
     """Whether the keepalived that said something is gone, or another one by now. No answer tells nothing of it."""
     return answer is not None and answer.answered and (gone(answer) or _started_anew(state, answer))
+
+
+def _serves_again(
+    answer: RollCallAnswer | None, service: str, removed: Mapping[tuple[str, str, str], datetime]
+) -> bool:
+    """Whether the answer voids a lost quorum: the service takes clients, and none of its real servers is out.
+
+    One that is still out may be one too many: how many the quorum takes, keepalived alone knows.
+    """
+    if answer is None or not answer.answered or any(key[:2] == (answer.director, service) for key in removed):
+        return False
+    return in_table(answer, service, "") is True
 
 
 def _void(answer: RollCallAnswer | None, service: str, server: str) -> bool:
