@@ -15,7 +15,7 @@ from bot.domain.events import KeepalivedProcess, ProcessRole, Recorded, RollCall
 from bot.domain.fleet import Cluster, Director, Forwarding, HealthCheck, VirtualService, VrrpInstance
 from bot.domain.observed import UnitActive, UnitState
 from bot.domain.operations import Operations
-from bot.domain.situation import Answer, Claim, Situation, filled, fold, holding, keepalived_of
+from bot.domain.situation import Answer, Claim, Situation, filled, fold, holding, keepalived_of, timely
 from bot.domain.troubles import Matter, Trouble
 
 
@@ -71,6 +71,7 @@ def _stuck(state: Situation, found: Mapping[Trouble, str]) -> frozenset[str]:
 
 def is_news(state: Situation, taken: RollCallTaken, at: datetime, cluster: Cluster, operations: Operations) -> bool:
     """Whether *taken* would change what is known: a routine repeat of what was answered before is not worth keeping."""
+    taken = timely(state, taken, at)
     recorded = Recorded(sequence=0, recorded_at=at, at_source=at, event=taken)
     after = look(fold(state, recorded, cluster), recorded, cluster, operations)
     if after.suspected or state.suspected or after.found.keys() != state.found.keys():

@@ -264,9 +264,10 @@ def _told(
     if name not in world.situations or not _known(event, fleet.cluster(name)):
         return {}, {}
     cluster = fleet.cluster(name)
-    if isinstance(event, RollCallTaken):
-        recorded = _of_those_there(recorded, event, cluster)
     before = world.situations[name]
+    if isinstance(event, RollCallTaken):
+        taken = situation.timely(before, _of_those_there(event, cluster), recorded.recorded_at)
+        recorded = recorded if taken is event else replace(recorded, event=taken)
     after = findings.look(situation.fold(before, recorded, cluster), recorded, cluster, ordered)
     context = incidents.Context(mutes=muted, told=world.has_told)
     return {name: after}, {name: incidents.fold(world.incidents[name], before, after, recorded, cluster, context)}
@@ -353,8 +354,8 @@ def _probed(
     return not cluster.probes
 
 
-def _of_those_there(recorded: Recorded, taken: RollCallTaken, cluster: Cluster) -> Recorded:
-    """*recorded*, which is *taken*, without the directors that *cluster* no longer has; itself where it has them all.
+def _of_those_there(taken: RollCallTaken, cluster: Cluster) -> RollCallTaken:
+    """*taken* without the directors that *cluster* no longer has; itself where it has them all.
 
     What they answered about services and real servers that are gone needs no such care: it is looked up by what there
     is, and nothing is looked up by it.
@@ -363,5 +364,5 @@ def _of_those_there(recorded: Recorded, taken: RollCallTaken, cluster: Cluster) 
     answers = tuple([a for a in taken.answers if a.director in there])
     waiting = tuple([name for name in taken.waiting if name in there])
     if (len(answers), len(waiting)) == (len(taken.answers), len(taken.waiting)):
-        return recorded
-    return replace(recorded, event=replace(taken, answers=answers, waiting=waiting))
+        return taken
+    return replace(taken, answers=answers, waiting=waiting)

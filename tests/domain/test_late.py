@@ -8,14 +8,16 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.events import BotStarted, RealServerChanged, Recorded, RollCallTaken, VrrpState
+from bot.domain.findings import is_news
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.observed import UnitActive
+from bot.domain.operations import Operations
 from bot.domain.situation import Situation
 from bot.flows.chronicle import World, fold
 from bot.views.incident import headline, incident_message
 
-from .reference import FLEET, NOON, WEIGHTS, Pen, answer, processes
+from .reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer, processes
 
 UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
 NO_WEB1 = tuple(w for w in WEIGHTS if w[:2] != ("http", "web1"))
@@ -151,6 +153,25 @@ def test_a_director_whose_clock_is_ahead_does_not_live_by_what_it_said_before_it
     state = known(pen)
     assert (state.unreachable("sv2"), state.shut_out("sv2")) == (True, False)
     assert [i.kind for i in told(pen)] == [Kind.DIRECTOR_LOST]
+
+
+def test_an_answer_that_comes_after_a_later_one_changes_nothing() -> None:
+    """A closer look at sv1 took so long that sv1 was asked again, and answered, before it was recorded."""
+    pen = Pen().all_well(1).says(15, "sv1", VrrpState.BACKUP).says(15, "sv2", VrrpState.MASTER)
+    roll_call(pen, 20, 20.5, answer("sv1", clock_behind_s=0.0), answer("sv2", holds=True))
+    before = known(pen)
+    assert before.masters == {"VI_1": "sv2"}
+    roll_call(pen, 10, 21, answer("sv1", holds=True, boot="b", clock_behind_s=9.0))
+    assert known(pen) == before
+    old = pen.lines[-1].event
+    assert isinstance(old, RollCallTaken)
+    assert not is_news(before, old, NOON + timedelta(seconds=21), SITE, Operations())
+
+
+def test_an_answer_after_the_bot_s_clock_was_set_back_is_the_newer_one() -> None:
+    pen = Pen().all_well(1000).says(1001, "sv1", VrrpState.BACKUP).says(1001, "sv2", VrrpState.MASTER)
+    pen.roll_call(500, answer("sv1", boot="b"), answer("sv2", holds=True))
+    assert known(pen).answers["sv1"].answer.boot == "b"
 
 
 def test_a_word_that_comes_when_its_story_is_over_tells_why() -> None:

@@ -40,7 +40,7 @@ from bot.domain.situation.known import (
     filled,
     keepalived_of,
 )
-from bot.domain.situation.roll_calls import called, holding
+from bot.domain.situation.roll_calls import called, holding, timely
 
 __all__ = [
     "ASIDE",
@@ -61,6 +61,7 @@ __all__ = [
     "keepalived_of",
     "names_of",
     "service_of",
+    "timely",
     "unknown",
     "watched",
 ]

@@ -25,6 +25,17 @@ FRESH = timedelta(seconds=8)
 """Answers that were asked for within this of each other show one moment, as long as nobody spoke in between."""
 
 
+def timely(state: Situation, event: RollCallTaken, at: datetime) -> RollCallTaken:
+    """*event*, recorded at *at*, without the answers that are older than what is known; itself where none is.
+
+    A step of a look that takes long (its SNAT rule) can end when the next answer is there already. Where what is known
+    seems to be from after *at*, the bot's clock was set back: then the answer is the newer one.
+    """
+    late = {d for d, known in state.answers.items() if event.asked_at < known.asked_at and known.at <= at}
+    answers = tuple([a for a in event.answers if a.director not in late])
+    return event if len(answers) == len(event.answers) else replace(event, answers=answers)
+
+
 def called(state: Situation, event: RollCallTaken, at: datetime, cluster: Cluster) -> Situation:
     """*state* with the answers to a roll call."""
     answers = {
