@@ -8,7 +8,7 @@ What is promised, and how it is kept:
    looked for, so an edit that has to wait is made once, with the newest words; what began and ended while nothing could
    be said is summed up in one message.
 3. The news first: openings before edits, edits before replies in a thread. A channel that has to wait keeps its order
-   and holds up no other.
+   and holds up no other. What Slack keeps failing at although it answers otherwise goes last, and holds up nothing.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ log = structlog.get_logger(__name__)
 LOOKBACK = timedelta(minutes=5)
 REFUSED_S = 300.0  # the same words are tried again after this: the bot may have been invited to the channel meanwhile
 QUIET_S = 60.0  # when nothing was said for so long, Slack is asked whether it is there
+TO_BLAME = 3  # a message that Slack failed at so often, while it answered otherwise, goes last
 LONG_WAIT_S = 10.0  # when Slack asks for more patience than this, what ends meanwhile is summed up
 MOST_AT_ONCE = (
     60  # keys in the metadata of one summary, which Slack bounds (docs: chat.postMessage, metadata_too_large)
@@ -182,6 +183,19 @@ class Refusal:
     until: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What Slack could not carry out, ``since`` when, and how many ``times`` it did so while it answered otherwise."""
+
+    since: datetime
+    times: int
+
+    @property
+    def to_blame(self) -> bool:
+        """Whether the message itself may be what Slack fails at."""
+        return self.times >= TO_BLAME
+
+
 class Announcer:
     """The one who writes incident and operation messages."""
 
@@ -209,6 +223,9 @@ class Announcer:
         self._limits = Limits()
         self._passing: dict[str, str] = {}
         self._refused: dict[str, Refusal] = {}
+        self._failures: dict[str, Failure] = {}
+        self._failed = False  # whether Slack failed at what it was last asked to carry out
+        self._answers = True  # whether it answered just before that
         self._started = clock.now()
         # What this run has posted without knowing whether it arrived, what it has looked for in vain, and what it has
         # found (or posted) that the journal does not know of yet.
@@ -242,7 +259,8 @@ class Announcer:
             return None
         refusal = self._refused.get(key)
         limit = self._limits.since({place for place in self._owed[key] if place[0] == channel})
-        known = (self.away_since, limit, refusal.since if refusal else None)
+        failure = self._failures.get(key)
+        known = (self.away_since, limit, refusal.since if refusal else None, failure.since if failure else None)
         return min((at for at in known if at is not None), default=None)
 
     def wake(self) -> None:
@@ -281,12 +299,16 @@ class Announcer:
         owed = [a for a in self._projection(self._chronicle.world, self._clock.now()) if self._is_owed(a)]
         self._owed = {a.key: self._places(a) for a in owed}
         self._limits.keep(frozenset().union(*self._owed.values()))
+        self._failures = {key: failure for key, failure in self._failures.items() if key in self._owed}
         due = [a for a in owed if self._may_be_tried(a)]
         if not due and (not self.reachable or self._clock.monotonic() - self._answered_at >= self._quiet_s):
             return await self._greet()
+        if self._failed and not await self._does_answer():
+            return self._away_s
         waits = [self._again_s]
         full: set[tuple[str, Act]] = set()
-        for task in (*self._unsure(due), *self._plan([a for a in due if not self._is_unsure(a)])):
+        tasks = [*self._unsure(due), *self._plan([a for a in due if not self._is_unsure(a)])]
+        for task in sorted(tasks, key=self._is_to_blame):
             if (task.channel, task.act) in full:
                 continue
             wait = self._wait_for(task)
@@ -300,6 +322,9 @@ class Announcer:
             if self._overtaken or task.act is Act.FIND:
                 return 0.0
         return min(waits)
+
+    def _is_to_blame(self, task: Task) -> bool:
+        return any(a.key in self._failures and self._failures[a.key].to_blame for a in task.about)
 
     def _wait_for(self, task: Task) -> float:
         """The seconds until *task* may be tried; 0 takes its place in the channel's pace, if it writes there."""
@@ -457,12 +482,18 @@ class Announcer:
             self._able_since = self._gap_since + timedelta(seconds=error.retry_after_s)
 
     def _lost(self, task: Task, error: MessengerUnavailable) -> None:
-        self._limits.failed(task.channel, task.act, self._clock.now())
+        now = self._clock.now()
+        self._limits.failed(task.channel, task.act, now)
+        for announcement in task.about:
+            before = self._failures.get(announcement.key, Failure(since=now, times=0))
+            self._failures[announcement.key] = Failure(since=before.since, times=before.times + self._answers)
+        self._failed = True
         if task.act is Act.POST:
             # The post may have arrived although its answer did not: look for it before posting it again.
             self._doubtful |= {a.key for a in task.about}
             self._absent -= {a.key for a in task.about}
-        self._away(error)
+        if not (self._answers and self._is_to_blame(task)):
+            self._away(error)
 
     def _away(self, error: MessengerUnavailable) -> None:
         if self.reachable:
@@ -481,10 +512,13 @@ class Announcer:
     def _back(self, task: Task) -> None:
         for announcement in task.about:
             self._refused.pop(announcement.key, None)
+            if task.act is not Act.FIND:
+                self._failures.pop(announcement.key, None)
         self._limits.passed(task.channel, task.act)
         self._reached()
 
     def _reached(self) -> None:
+        self._failed, self._answers = False, True
         self._answered_at = self._clock.monotonic()
         if self.away_since is not None:
             log.info("slack is back", away_since=self.away_since.isoformat())
@@ -504,6 +538,19 @@ class Announcer:
             return self._away_s
         self._reached()
         return self._again_s
+
+    async def _does_answer(self) -> bool:
+        """Whether Slack, which failed last, answers at all: what it fails at then may be to blame itself."""
+        try:
+            await self._messenger.greet()
+        except RateLimited:
+            self._answers = True
+        except MessengerUnavailable as error:
+            self._answers = False
+            self._away(error)
+        else:
+            self._answers = True
+        return self._answers
 
     async def _say(self, announcement: Announcement) -> None:
         key = announcement.key

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from bot.adapters.messenger import SlackMessenger
 from bot.flows.announcing import Announcement, Announcer, Pace
 from bot.flows.chronicle import Chronicle
+from bot.flows.ports import MessengerUnavailable
 from bot.local.slack.faults import Fault, FaultKind
 from bot.views.message import SlackMessage
 from tests.domain.reference import FLEET
@@ -111,6 +113,68 @@ async def test_what_slack_refused_is_tried_again_when_it_says_something_else_or_
         await desk.slack.wait_for(desk.texts, 20)
         await desk.settled()
         assert desk.announcer.unsaid_since("incident:site:1", SITE) is None
+
+
+class Poisoned:
+    """Slack that fails at one message, by its key, with one method."""
+
+    def __init__(self, real: Any, key: str, method: str) -> None:
+        self._real = real
+        self._key = key
+        self._method = method
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name != self._method:
+            return found
+
+        async def call(*args: Any, **named: Any) -> Any:
+            if self._key in (named.get("key"), *(args[1] if name == "find" else ())):
+                raise MessengerUnavailable(f"{name}: internal_error")
+            return await found(*args, **named)
+
+        return call
+
+
+async def test_a_post_that_slack_always_fails_at_holds_up_nothing_and_counts_as_unsaid(desk: Desk) -> None:
+    async with desk.live(messenger=lambda real: Poisoned(real, "incident:site:1", "post"), escalate_to=DUTY) as told:
+        desk.clock.pass_by(1)
+        failed_at = desk.open(1).opened_at
+        await desk.away()
+        desk.clock.pass_by(1)
+        desk.open(2, escalated_at=desk.clock.now())
+        await desk.slack.wait_for(lambda: desk.texts() and desk.texts(DUTY), 20)
+        desk.clock.pass_by(1)
+        desk.end(2)
+        await desk.slack.wait_for(desk.replies, 20)
+        since = told.unsaid_since("incident:site:1", SITE)
+        assert since is not None
+        assert since - failed_at < timedelta(seconds=1), "since it failed first, whatever passed since"
+        assert told.unsaid_since("incident:site:2", SITE) is None
+        await asyncio.sleep(0.3)
+        assert told.reachable, "one message is no reason to say that Slack is away"
+        desk.slack.faults.down()
+        await desk.away()
+
+
+async def test_an_edit_that_slack_always_fails_at_holds_up_no_other(desk: Desk) -> None:
+    async with desk.live(messenger=lambda real: Poisoned(real, "incident:site:1", "update")):
+        desk.open(1)
+        desk.open(2)
+        await desk.settled()
+        desk.change(1, evidence=("refused",))
+        desk.end(2)
+        await desk.slack.wait_for(desk.replies, 20)
+        assert ":large_green_circle:" in desk.texts()[1]
+
+
+async def test_where_slack_cannot_be_searched_what_is_surely_new_is_told(desk: Desk) -> None:
+    desk.open(1)  # before this life of the bot: the last one may have told it
+    async with desk.live(messenger=lambda real: Poisoned(real, "incident:site:1", "find")):
+        desk.clock.pass_by(1)
+        desk.open(2)
+        await desk.slack.wait_for(desk.texts, 20)
+        assert ["web2" in text for text in desk.texts()] == [True]
 
 
 async def test_a_token_that_is_revoked_loses_nothing(desk: Desk) -> None:
