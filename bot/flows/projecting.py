@@ -227,7 +227,7 @@ class _Teller:
             return
         if incident.flapping:
             yield from self._once("flapping", flapping_message, incident.opened_at)
-        elif any(self._said(_over(n)) for n in range(incident.changes)):
+        if self._was_told_as_over():
             yield from self._once(f"again:{incident.changes}", again_message, incident.opened_at)
         if incident.worse_at and incident.felt_since and posted.since <= incident.worse_at:
             yield from self._once(f"worse:{incident.worse}", worse_message, incident.worse_at, broadcast=True)
@@ -235,6 +235,15 @@ class _Teller:
         reminded_at = incident.reminded_at
         if incident.reminders and reminded_at and posted.since <= reminded_at and not incident.acknowledged_by:
             yield from self._once(f"reminder:{incident.reminders}", reminder_message, reminded_at, broadcast=True)
+
+    def _was_told_as_over(self) -> bool:
+        """Whether somebody has to be told that the incident, which is open, began again."""
+        changes, posted = self._incident.changes, self._world.posted
+        if not self._incident.flapping:
+            return any(self._said(_over(n)) for n in range(changes))
+        # That it comes and goes says that it is back. Once it was told as over after that, it says so no more.
+        flapping, over = posted.get(f"{self._key}:flapping"), posted.get(f"{self._key}:{_over(changes - 1)}")
+        return flapping is not None and over is not None and flapping.since < over.since
 
     def _resolution(self, incident: Incident) -> SlackMessage:
         return resolution_message(incident, deeds_of(incident, self._world.operations, self._world.mutes))

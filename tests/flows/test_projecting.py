@@ -74,6 +74,17 @@ def test_the_story_is_told_in_the_thread_of_one_that_stood_open_in_the_channel()
     assert Story().now(resolved_at=at(5)).posted(6).keys(6) == [""]
 
 
+def test_what_flapped_and_was_told_as_over_says_that_it_began_again() -> None:
+    story = Story().posted(0).posted(1, "over").posted(2, "over:2").now(changes=3)
+    assert story.keys(3) == ["", "flapping"]
+    story.posted(3, "flapping")
+    assert story.keys(4) == [""]
+    story.posted(20, "over:3").now(changes=4)
+    assert story.keys(21) == ["", "again:4"]
+    story.posted(21, "again:4")
+    assert story.keys(22) == [""]
+
+
 def test_each_reminder_is_a_reply_of_its_own_that_the_channel_sees() -> None:
     story = Story().posted(0).now(reminders=1, reminded_at=at(30))
     reminder = story.due(30)["reminder:1"]
