@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -49,6 +49,7 @@ PROGRESS_S = 3.0  # a journal that takes longer than this to fold says how far i
 MESSAGES = 1000  # so many messages are remembered before those that nothing will edit any more are let go
 # What is about nothing in memory is edited for half a day at most (projecting.py, STALE).
 EDITED = timedelta(days=7)
+AT_ONCE = timedelta(seconds=10)  # between a post and its record, unless something went wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,8 +292,20 @@ def key_of(incident: Incident) -> str:
 def _posted(world: World, event: MessagePosted, at: datetime) -> None:
     ref = MessageRef(channel=event.channel, ts=event.ts)
     before = world.posted.get(event.key)
-    since = before.since if before and before.ref == ref and not before.summed_up else at
+    since = before.since if before and before.ref == ref and not before.summed_up else _stood_since(event.ts, at)
     world.posted[event.key] = Posted(ref=ref, digest=event.digest, since=since, at=at)
+
+
+def _stood_since(ts: str, at: datetime) -> datetime:
+    """Since when a message stands that was recorded at *at*: after a death, that may have been made up for much later.
+
+    Slack's ``ts`` tells, by its own clock; where the record came at once, ours is the one that the folds go by.
+    """
+    try:
+        stood = datetime.fromtimestamp(float(ts), UTC)
+    except (ValueError, OverflowError, OSError):
+        return at
+    return stood if AT_ONCE < at - stood <= EDITED else at
 
 
 def _let_go(world: World, before: datetime) -> None:

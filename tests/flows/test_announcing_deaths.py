@@ -209,6 +209,22 @@ async def test_a_reply_whose_answer_was_lost_is_found_in_its_thread(kind: FaultK
         assert len(desk.replies()) == 1
 
 
+async def test_the_story_of_what_was_told_before_a_death_is_in_its_thread_although_it_ended_meanwhile(
+    desk: Desk,
+) -> None:
+    async with desk.live():
+        desk.open(1)
+        await desk.settled()
+    desk.journal.store.recorded.clear()  # the record of the post is what the death took along
+    desk.clock.pass_by(600)
+    desk.end(1)
+    desk.clock.pass_by(5)
+    async with desk.live():
+        await desk.settled()
+        assert [":large_green_circle:" in text for text in desk.texts()] == [True]
+        assert len(desk.replies()) == 1
+
+
 async def test_a_message_is_found_after_a_death_although_hundreds_were_written_since(desk: Desk) -> None:
     async with desk.live():
         opened = desk.open(1)

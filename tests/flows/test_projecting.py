@@ -85,6 +85,23 @@ def test_what_flapped_and_was_told_as_over_says_that_it_began_again() -> None:
     assert story.keys(22) == [""]
 
 
+@pytest.mark.parametrize(
+    ("recorded", "ts", "thread"),
+    [
+        (6, at(0), ["over"]),  # it stood there all the time
+        (6, at(5.9), []),
+        (5.1, at(4.95), []),  # as if: Slack's clock is a little behind
+        (6, at(0) - timedelta(days=30), []),  # no time that can be meant
+        (6, at(60), []),
+    ],
+)
+def test_a_record_that_came_late_does_not_make_the_message_new(
+    recorded: float, ts: datetime, thread: list[str]
+) -> None:
+    event = MessagePosted(key="incident:site:1", channel="C0SITE", ts=f"{ts.timestamp():.6f}", digest="x")
+    assert Story().now(resolved_at=at(5)).happens(recorded, event).keys(7) == ["", *thread]
+
+
 def test_each_reminder_is_a_reply_of_its_own_that_the_channel_sees() -> None:
     story = Story().posted(0).now(reminders=1, reminded_at=at(30))
     reminder = story.due(30)["reminder:1"]
