@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import smtplib
 import ssl
 from collections.abc import Callable
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 DEADLINE_S = 30.0  # for the whole mail
 STEP_S = 10.0  # for each answer of the server
+LEAVE_S = 2.0  # for its last one, on which nothing depends
 
 
 class EmailWay:
@@ -70,12 +72,16 @@ class EmailWay:
 
     def _deliver(self, message: EmailMessage) -> None:
         settings = self._settings
-        with smtplib.SMTP(settings.host, settings.port, timeout=STEP_S) as server:
+        server = smtplib.SMTP(settings.host, settings.port, timeout=STEP_S)
+        try:
             if settings.starttls:
                 server.starttls(context=self._context)
             if settings.user and settings.password:
                 server.login(settings.user, settings.password.get_secret_value())
             refused = server.send_message(message)
+            _take_leave(server)
+        finally:
+            server.close()
         if refused:
             # The others have it: sent again, they would get it over and over.
             log.error("the mail server refused some of those who were to be told", refused=sorted(refused))
@@ -105,3 +111,11 @@ class EmailWay:
         self._under_way = Thread(target=run, name="mail", daemon=True)
         self._under_way.start()
         await done
+
+
+def _take_leave(server: smtplib.SMTP) -> None:
+    """Say QUIT. The server has the mail: whatever it answers now, to send it again would be wrong."""
+    with contextlib.suppress(smtplib.SMTPException, OSError):
+        if server.sock is not None:
+            server.sock.settimeout(LEAVE_S)
+        server.quit()

@@ -69,17 +69,17 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def serving(mailbox: Mailbox, **options: Any) -> AsyncIterator[Mailbox]:
+async def serving(mailbox: Mailbox, server: type[SMTP] = SMTP, **options: Any) -> AsyncIterator[Mailbox]:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: SMTP(mailbox, hostname="mail.site.test", loop=loop, **options), "127.0.0.1", 0
+    listening = await loop.create_server(
+        lambda: server(mailbox, hostname="mail.site.test", loop=loop, **options), "127.0.0.1", 0
     )
-    mailbox.port = server.sockets[0].getsockname()[1]
+    mailbox.port = listening.sockets[0].getsockname()[1]
     try:
         yield mailbox
     finally:
-        server.close()
-        await server.wait_closed()
+        listening.close()
+        await listening.wait_closed()
 
 
 def settings(mailbox: Mailbox, **more: Any) -> EmailSettings:
@@ -195,6 +195,29 @@ async def test_a_refused_mail_was_not_delivered() -> None:
         mailbox.answer = "451 later"
         with pytest.raises(NotDelivered, match="SMTPDataError 451"):
             await EmailWay(settings(mailbox)).send(DOWN)
+
+
+class Unfriendly(SMTP):
+    """Takes mails, and leaves without a good-bye: at its limit of connections, or because it is stopped just then."""
+
+    async def smtp_QUIT(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's name
+        if self.session is not None and self.session.host_name == "silent":
+            return
+        await self.push("421 4.4.2 closing transmission channel")
+        assert self.transport is not None
+        self.transport.close()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_mail_that_was_taken_was_delivered_whatever_the_server_says_to_the_quit_after_it(
+    silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.adapters.fallback.email.LEAVE_S", 0.2)
+    if silent:
+        monkeypatch.setattr("smtplib.socket.getfqdn", lambda: "silent")
+    async with serving(Mailbox(), server=Unfriendly) as mailbox:
+        await EmailWay(settings(mailbox)).send(DOWN)
+        assert len(mailbox.mails) == 1
 
 
 async def test_nobody_there_means_not_delivered() -> None:
