@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -15,6 +15,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.flows.ports import Found, MessageRef, MessageRefused, MessengerUnavailable, RateLimited
 from bot.views.message import SlackMessage
+
+T = TypeVar("T")
 
 EVENT_TYPE = "lvs_message"
 # Slack's words for its own troubles (docs: chat.postMessage, errors): the same call may pass later.
@@ -106,13 +108,13 @@ class SlackMessenger:
             reply_broadcast=broadcast or None,
             unfurl_links=False,
         )
-        return MessageRef(channel=answer["channel"], ts=answer["ts"])
+        return MessageRef(channel=_part(answer, "channel", str), ts=_part(answer, "ts", str))
 
     async def update(
         self, ref: MessageRef, message: SlackMessage, *, key: str | None = None, covers: Sequence[str] = ()
     ) -> None:
         """See :meth:`Messenger.update`. Raises MessengerUnavailable (RateLimited: nothing was done), MessageRefused."""
-        await self._call(
+        answer = await self._call(
             "chat.update",
             channel=ref.channel,
             ts=ref.ts,
@@ -120,6 +122,7 @@ class SlackMessenger:
             blocks=list(message.blocks),
             metadata=_metadata(key, covers),
         )
+        _part(answer, "ts", str)  # so that no other "ok" than Slack's passes for an edit
 
     async def find(
         self, channel: str, keys: Collection[str], *, thread_ts: str | None = None, since: datetime | None = None
@@ -129,9 +132,9 @@ class SlackMessenger:
         missing = set(keys)
         found: dict[str, Found] = {}
         async for message in self._said(where, thread_ts, since):
-            payload = (message.get("metadata") or {}).get("event_payload") or {}
-            ref = MessageRef(channel=where, ts=message["ts"])
-            for key in missing & {payload.get("key")}:
+            payload = _payload(message)
+            ref = MessageRef(channel=where, ts=_part(message, "ts", str))
+            for key in missing & {str(payload.get("key", ""))}:
                 found[key] = Found(ref=ref)
             for key in missing & set(str(payload.get("covers", "")).split()):
                 found.setdefault(key, Found(ref=ref, covered=True))
@@ -153,9 +156,9 @@ class SlackMessenger:
                 cursor=cursor or None,
                 include_all_metadata=True,
             )
-            for message in answer["messages"]:
-                yield message
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+            for message in _part(answer, "messages", list):
+                yield _whole(message)
+            cursor = _next_cursor(answer)
             if not cursor:
                 return
 
@@ -164,8 +167,8 @@ class SlackMessenger:
         data = content.encode()
         where = await self._id(channel)
         place = await self._patiently("files.getUploadURLExternal", filename=filename, length=len(data))
-        await self._deposit(place["upload_url"], data)
-        files = json.dumps([{"id": place["file_id"], "title": title}])
+        await self._deposit(_part(place, "upload_url", str), data)
+        files = json.dumps([{"id": _part(place, "file_id", str), "title": title}])
         await self._patiently("files.completeUploadExternal", files=files, channel_id=where, thread_ts=thread_ts)
 
     async def _deposit(self, url: str, data: bytes) -> None:
@@ -198,16 +201,18 @@ class SlackMessenger:
     async def members_of(self, usergroup: str) -> tuple[str, ...]:
         """See :meth:`Messenger.members_of`. Raises MessengerUnavailable, MessageRefused."""
         answer = await self._patiently("usergroups.users.list", usergroup=usergroup)
-        return tuple(answer["users"])
+        return tuple(str(user) for user in _part(answer, "users", list))
 
     async def name_of(self, user: str) -> str:
         """What people call *user*; the id itself where Slack does not say."""
         if user not in self._names:
             try:
-                profile = (await self._patiently("users.info", user=user))["user"]
+                known = _part(await self._patiently("users.info", user=user), "user", dict)
             except (MessengerUnavailable, MessageRefused):
                 return user
-            self._names[user] = profile.get("profile", {}).get("display_name") or profile.get("name") or user
+            profile = known.get("profile")
+            shown = profile.get("display_name") if isinstance(profile, dict) else None
+            self._names[user] = str(shown or known.get("name") or user)
         return self._names[user]
 
     async def close(self) -> None:
@@ -223,8 +228,9 @@ class SlackMessenger:
             cursor = ""
             while channel not in self._channels:
                 answer = await self._patiently("conversations.list", limit=200, cursor=cursor, exclude_archived=True)
-                self._channels.update({f"#{c['name']}": c["id"] for c in answer["channels"]})
-                cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+                listed = [_whole(c) for c in _part(answer, "channels", list)]
+                self._channels.update({f"#{c.get('name')}": _part(c, "id", str) for c in listed})
+                cursor = _next_cursor(answer)
                 if not cursor:
                     break
         if channel not in self._channels:
@@ -256,7 +262,39 @@ class SlackMessenger:
             raise _told_apart(method, error.response) from error
         except (SlackClientError, aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise MessengerUnavailable(f"{method}: {type(error).__name__} {error}") from error
-        return answer.data
+        except (ValueError, AttributeError, TypeError, LookupError) as error:
+            # What a proxy says in Slack's place may be anything, and slack_sdk takes it for Slack's: bytes that are no
+            # text (UnicodeDecodeError), a text where it asks for "ok" (AttributeError), an unknown charset.
+            raise MessengerUnavailable(f"{method}: an answer that is not Slack's ({type(error).__name__})") from error
+        return _whole(answer.data)
+
+
+def _whole(answer: Any) -> dict[str, Any]:
+    """*answer* if it is an object. Raises MessengerUnavailable: Slack answers with nothing else."""
+    if not isinstance(answer, dict):
+        raise MessengerUnavailable(f"an answer that is not Slack's: {type(answer).__name__}")
+    return answer
+
+
+def _part(answer: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    """What *answer* has to have. Raises MessengerUnavailable where it has not: somebody else gave it."""
+    part = answer.get(name)
+    if not isinstance(part, kind):
+        raise MessengerUnavailable(f"an answer that is not Slack's: without {name}")
+    return part
+
+
+def _next_cursor(answer: Mapping[str, Any]) -> str:
+    """Where the next page begins; empty where there is none."""
+    metadata = answer.get("response_metadata")
+    return str(metadata.get("next_cursor") or "") if isinstance(metadata, dict) else ""
+
+
+def _payload(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the bot keeps in its messages; others' may have anything there, or nothing."""
+    metadata = message.get("metadata")
+    payload = metadata.get("event_payload") if isinstance(metadata, dict) else None
+    return payload if isinstance(payload, dict) else {}
 
 
 def _metadata(key: str | None, covers: Sequence[str] = ()) -> dict[str, Any] | None:
@@ -295,5 +333,6 @@ def _retry_after(response: Any) -> float:
 
 def _why(data: Mapping[str, Any]) -> str:
     """What Slack says of the place of the fault, if it does."""
-    messages = (data.get("response_metadata") or {}).get("messages") or []
-    return f" ({'; '.join(str(m) for m in messages)})" if messages else ""
+    metadata = data.get("response_metadata")
+    messages = metadata.get("messages") if isinstance(metadata, dict) else None
+    return f" ({'; '.join(str(m) for m in messages)})" if messages and isinstance(messages, list) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -186,6 +187,18 @@ async def answering(body: bytes, kind: str, status: int, headers: dict[str, str]
         (b"<html>", "text/html", 200),
         (b"[]", "application/json", 502),
         (b"", "text/plain", 503),
+        (b"blocked by policy", "text/plain", 200),
+        ("Gerät nicht erlaubt".encode("latin-1"), "text/plain", 503),
+        ("<html>Gerät</html>".encode("latin-1"), "text/html", 503),
+        (b'{"ok": true, "x": "\xff\xfe"}', "application/json", 200),
+        (b'"hello"', "application/json", 200),
+        (b"null", "application/json", 200),
+        (b"[]", "application/json", 200),
+        (b"\x1f\x8b", "application/gzip", 200),
+        (b'{"ok": true}', "application/json", 200),
+        (b'{"ok": true, "channel": 1, "ts": null, "messages": "none", "users": {}}', "application/json", 200),
+        (b'{"ok": true, "messages": ["hello"], "channels": [null]}', "application/json", 200),
+        (b'{"ok": true, "messages": [{"metadata": "x"}], "channels": [{}]}', "application/json", 200),
     ],
 )
 async def test_an_answer_that_is_none_of_slacks_means_that_slack_is_away(body: bytes, kind: str, status: int) -> None:
@@ -194,6 +207,26 @@ async def test_an_answer_that_is_none_of_slacks_means_that_slack_is_away(body: b
         try:
             with pytest.raises(MessengerUnavailable):
                 await messenger.post(CHANNEL, HELLO)
+            with pytest.raises(MessengerUnavailable):
+                await messenger.find(CHANNEL, ["incident:site:1"])
+            with pytest.raises(MessengerUnavailable):
+                await messenger.update(MessageRef(channel=CHANNEL, ts="1.0"), HELLO)
+            with pytest.raises(MessengerUnavailable):
+                await messenger.post("#lvs-site", HELLO)
+            with pytest.raises(MessengerUnavailable):
+                await messenger.members_of("S0DUTY")
+            assert await messenger.name_of("U0ALICE") == "U0ALICE"
+        finally:
+            await messenger.close()
+
+
+async def test_what_others_keep_in_their_messages_is_nothing_of_the_bots() -> None:
+    odd = [{"ts": "1.0", "metadata": m} for m in ("x", {"event_payload": 1}, {"event_payload": {"key": ["incident"]}})]
+    body = json.dumps({"ok": True, "messages": odd}).encode()
+    async with answering(body, "application/json", 200, {}) as base:
+        messenger = SlackMessenger("xoxb-1", base)
+        try:
+            assert await messenger.find(CHANNEL, ["incident:site:1"]) == {}
         finally:
             await messenger.close()
 
