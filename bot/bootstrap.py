@@ -252,7 +252,15 @@ class SelfCare:
 
     def _reading(self) -> Reading:
         schedule, at = self._schedule, self._parts.clock.monotonic()
-        return Reading(at=at, started=schedule.started, missed=schedule.missed, slack=self._slack())
+        return Reading(
+            at=at,
+            started=schedule.started,
+            missed=schedule.missed,
+            unmeasured=schedule.unmeasured,
+            why=schedule.why,
+            silent_s=schedule.silent_s,
+            slack=self._slack(),
+        )
 
     def _troubles(self) -> tuple[str, ...]:
         settings, situations = self._parts.settings, self._parts.chronicle.world.situations
