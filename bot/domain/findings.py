@@ -23,12 +23,14 @@ from bot.domain.troubles import Matter, Trouble
 class Finding:
     """A trouble that a look shows, with the words for it. ``proven``: no second look is needed to believe it.
 
-    (A process that is stopped is stopped, and another pid under the same parent is another process.)
+    (A process that is stopped is stopped, and another pid under the same parent is another process.) ``mended``: the
+    bot sees to it by itself, so that it has to last for a while.
     """
 
     trouble: Trouble
     why: str
     proven: bool = False
+    mended: bool = False
 
 
 RULE = "SNAT rule for"
@@ -56,7 +58,7 @@ def look(state: Situation, recorded: Recorded, cluster: Cluster, operations: Ope
     }
     for trouble, finding in shown.items():
         since = state.suspected.get(trouble)
-        if trouble in state.found or finding.proven or _confirmed(trouble, since, event, at):
+        if trouble in state.found or finding.proven or _confirmed(finding, since, event, at):
             found[trouble] = finding.why
         else:
             suspected[trouble] = since or at
@@ -106,10 +108,10 @@ def _told(state: Situation, director: str) -> object:
     return state.unreachable(director), state.shut_out(director), processes, kept
 
 
-def _confirmed(trouble: Trouble, since: datetime | None, event: RollCallTaken, at: datetime) -> bool:
+def _confirmed(finding: Finding, since: datetime | None, event: RollCallTaken, at: datetime) -> bool:
     if since is None or event.asked_at < since:
         return False
-    return trouble.matter is not Matter.STREAM or at - since >= TOLD_BY_NOW
+    return at - since >= TOLD_BY_NOW if finding.mended or finding.trouble.matter is Matter.STREAM else True
 
 
 def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situation, *, rules: bool) -> bool:
@@ -245,11 +247,16 @@ def _weights(
     state: Situation, cluster: Cluster, name: str, weights: Mapping[tuple[str, str], int], operations: Operations
 ) -> Iterator[Finding]:
     changed: dict[str, list[str]] = {}
+    kept: dict[str, list[str]] = {}
     for service in cluster.services:
         for member in service.members:
             server = member.real_server
             weight = weights.get((service.name, server))
-            if weight is None or weight == member.weight or operations.override(cluster.name, server):
+            if weight is not None and operations.override(cluster.name, server):
+                if weight and not operations.busy_with(cluster.name, server):
+                    kept.setdefault(server, []).append(f"{weight} in {service.name}")
+                continue
+            if weight is None or weight == member.weight:
                 continue
             # With inhibit_on_failure (keepalived.conf(5)), keepalived leaves a dead one in the table at weight 0.
             inhibited = weight == 0 and (name, service.name, server) in state.removed
@@ -258,6 +265,9 @@ def _weights(
     for server, where in sorted(changed.items()):
         why = f"{server} has weight {', '.join(where)} on {name}, and it was not this bot that set it"
         yield Finding(trouble=Trouble(matter=Matter.WEIGHT, subject=server, of=name), why=why)
+    for server, where in sorted(kept.items()):
+        why = f"{server} is drained, and has weight {', '.join(where)} on {name} all the same: it could not be set to 0"
+        yield Finding(trouble=Trouble(matter=Matter.WEIGHT, subject=server, of=name), why=why, mended=True)
 
 
 def _members(

@@ -8,7 +8,16 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.events import NatPath, OverrideSet, RealServerObserved, RollCallAnswer, RollCallTaken, VrrpState
+from bot.domain.events import (
+    Actor,
+    NatPath,
+    OverrideSet,
+    RealServerObserved,
+    RollCallAnswer,
+    RollCallTaken,
+    Via,
+    VrrpState,
+)
 from bot.domain.findings import is_news, untold, untold_returns, untold_servers
 from bot.domain.fleet import Cluster, Fleet, HealthCheck
 from bot.domain.health import Outcome
@@ -22,6 +31,7 @@ from .reference import NOON, SITE, VIP, WEIGHTS, Pen, answer, processes
 
 GOOD = NatPath(ip_forward=True, conntrack=True, snat=True, packets=7)
 SERVICES = ("http", "dns-udp")
+ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
 Lines = Callable[[Pen], Pen]
 
 
@@ -319,3 +329,16 @@ def test_a_routine_look_is_news_where_a_word_that_came_late_waited_for_it() -> N
             answers=(answer("sv2", weights=shown),),
         )
         assert is_news(known(pen), taken, NOON + timedelta(seconds=131), SITE, Operations())
+
+
+def test_a_drained_real_server_with_a_weight_is_told_when_the_bot_cannot_take_it_back() -> None:
+    def drained(*times: float) -> Situation:
+        pen = looks(Pen(), 0, answer("sv1", holds=True))
+        pen.at(20, OverrideSet(cluster="site", real_server="web2", operation="op-1", by=ALICE, weights=()))
+        for at in times:
+            looks(pen, at, answer("sv1", holds=True, weights=reweighted("http", "web2", 1)), times=1)
+        return known(pen)
+
+    trouble = Trouble(matter=Matter.WEIGHT, subject="web2", of="sv1")
+    assert trouble not in drained(30, 31, 40).found, "it is taken back in a moment"
+    assert drained(30, 31, 42.1).found[trouble].startswith("web2 is drained, and has weight 1 in http, 1 in dns-udp")

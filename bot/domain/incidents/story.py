@@ -31,7 +31,7 @@ class Kind(StrEnum):
     NAT_BROKEN = "NAT path broken"
     SERVICE_DOWN = "no healthy real server"
     REAL_SERVER_DOWN = "real server down"
-    WEIGHT_CHANGED = "weight changed by hand"
+    WEIGHT_CHANGED = "wrong weight"
     TABLES_DIFFER = "directors differ"
     CERTIFICATE_EXPIRING = "certificate expiring"
     NO_WAY_IN = "no way in"
