@@ -350,7 +350,7 @@ def broken_path(cluster: Cluster, answer: RollCallAnswer) -> tuple[str, ...]:
     if nat is None:
         return ()
     broken = []
-    if nat.ip_forward is False:
+    if nat.ip_forward is False and cluster.forwards_ipv4:
         broken.append("net.ipv4.ip_forward is 0")
     if nat.conntrack is False and cluster.snat is not None:
         broken.append("net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies")

@@ -172,7 +172,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualService:
-    """protocol:VIP:port or a firewall mark, with its pool. ``delay_loop`` and ``persistence_timeout`` are seconds."""
+    """protocol:VIP:port or a firewall mark, with its pool. ``delay_loop`` and ``persistence_timeout`` are seconds.
+
+    ``mark_family`` is 4 or 6: of what a firewall mark, which has no address, is set on.
+    """
 
     name: str
     protocol: Protocol | None
@@ -186,6 +189,12 @@ class VirtualService:
     delay_loop: float = 6.0
     persistence_timeout: int | None = None
     check: HealthCheck | None = None
+    mark_family: int = 4
+
+    @property
+    def family(self) -> int:
+        """4 or 6: of the addresses that clients use."""
+        return self.mark_family if self.address is None else self.address.version
 
     def member(self, real_server: str) -> PoolMember | None:
         """The pool member for *real_server*, or None if it is not behind this service."""
@@ -242,6 +251,11 @@ class Cluster:
     def vrrp_instance(self, name: str) -> VrrpInstance:
         """The VRRP instance called *name*; raises KeyError."""
         return _called(self.vrrp_instances, name)
+
+    @property
+    def forwards_ipv4(self) -> bool:
+        """Whether a service forwards IPv4 by NAT: net.ipv4.ip_forward is of no matter to any other."""
+        return any(s.forwarding is Forwarding.MASQUERADING and s.family == 4 for s in self.services)
 
     def services_of(self, real_server: str) -> tuple[VirtualService, ...]:
         """The services that have *real_server* in their pool."""

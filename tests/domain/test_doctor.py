@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given, settings
@@ -324,6 +325,12 @@ def test_nothing_of_it_is_asked_where_no_service_forwards_by_nat() -> None:
     services = tuple(replace(s, forwarding=Forwarding.DIRECT_ROUTING) for s in SITE.services)
     patient = Patient(sv1=well("sv1", nat=None), sv2=well("sv2", nat=None), cluster=replace(SITE, services=services))
     assert patient.amiss() == []
+
+
+def test_ipv4_forwarding_is_not_asked_of_a_site_that_forwards_ipv6_only() -> None:
+    services = tuple(replace(s, address=ip_address("2001:db8::11")) for s in SITE.services)
+    patient = Patient(sv1=well("sv1", nat=replace(PATH, ip_forward=False)), cluster=replace(SITE, services=services))
+    assert "net.ipv4.ip_forward" not in {f.looked_at for f in patient.found()}
 
 
 def test_a_path_that_could_not_be_read_is_unknown() -> None:

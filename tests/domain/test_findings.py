@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_address
 
 import pytest
 
@@ -194,6 +195,16 @@ def test_conntrack_is_needed_for_the_snat_rule_only() -> None:
     why = "sv1 cannot forward by NAT: net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies"
     assert known(pen).found == {trouble: why}
     assert known(pen, replace(SITE, snat=None)).found == {}
+
+
+def test_ipv4_forwarding_is_needed_for_ipv4_only() -> None:
+    nat = replace(GOOD, ip_forward=False)
+    pen = looks(Pen(), 1, answer("sv1", holds=True, nat=nat), answer("sv2", nat=GOOD))
+    assert [t.matter for t in known(pen).found] == [Matter.NAT]
+    services = tuple(replace(s, address=ip_address("2001:db8::11")) for s in SITE.services)
+    assert known(pen, replace(SITE, services=services)).found == {}
+    marked = tuple(replace(s, address=None, port=None, protocol=None, fwmark=1, mark_family=6) for s in SITE.services)
+    assert known(pen, replace(SITE, services=marked)).found == {}
 
 
 def test_a_weight_that_an_operator_wants_is_no_finding() -> None:

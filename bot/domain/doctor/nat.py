@@ -14,7 +14,8 @@ def nat_path(look: Look, answer: RollCallAnswer) -> Iterator[Finding]:
     if not any(s.forwarding is Forwarding.MASQUERADING for s in look.cluster.services):
         return
     name, nat = answer.director, answer.nat
-    yield _switch(name, "net.ipv4.ip_forward", None if nat is None else nat.ip_forward)
+    if look.cluster.forwards_ipv4:
+        yield _switch(name, "net.ipv4.ip_forward", None if nat is None else nat.ip_forward)
     if look.cluster.snat is None:
         return
     yield _switch(name, "net.ipv4.vs.conntrack", None if nat is None else nat.conntrack)
