@@ -3,7 +3,8 @@
 What is promised, and how it is kept:
 
 1. Everything is said once. A message carries its key; what may stand in Slack without the journal knowing (after a
-   crash, or an answer that was lost) is looked for before it is posted.
+   crash, or an answer that was lost) is looked for before it is posted. Where it is not to be told any more, it is
+   looked for as well, and what stands is corrected.
 2. Nothing stale is said. What is to be said is worked out anew whenever something happens, and whenever something was
    looked for, so an edit that has to wait is made once, with the newest words; what began and ended while nothing could
    be said is summed up in one message.
@@ -44,6 +45,8 @@ log = structlog.get_logger(__name__)
 
 # Slack's clock and ours may differ by so much, and what was posted is still found by the time at which it was due.
 LOOKBACK = timedelta(minutes=5)
+# What is not to be told any more, and began so long before this run of the bot, is not looked for.
+LATELY = timedelta(hours=1)
 REFUSED_S = 300.0  # the same words are tried again after this: the bot may have been invited to the channel meanwhile
 QUIET_S = 60.0  # when nothing was said for so long, Slack is asked whether it is there
 TO_BLAME = 3  # a message that Slack failed at so often, while it answered otherwise, goes last
@@ -59,6 +62,8 @@ class Announcement:
 
     ``passing`` says that this wording is only a moment's (a count going down): it need not be remembered. ``born`` is
     when there was first something to say: what is older than this run of the bot may have been posted by the last one.
+    What is ``only_if_standing`` is not to be told (any more): it is never posted, but where it was posted and nobody
+    recorded that, what stands is to be corrected.
     A reply that is ``broadcast`` is shown in the channel, too. ``missed`` is there once what it tells of is over: if it
     could not be told before, it may be summed up with others. ``settles`` is how long Slack has to have been taking
     messages before this one is begun: what says that it does not is over by then.
@@ -73,6 +78,7 @@ class Announcement:
     broadcast: bool = False
     missed: Missed | None = None
     settles: timedelta = timedelta(0)
+    only_if_standing: bool = False
     digest: str = field(init=False)
     """What the message says, in short: equal digests need no edit."""
 
@@ -297,9 +303,9 @@ class Announcer:
         """Say what is to be said; the seconds until it is worth looking again."""
         self._overtaken = False
         owed = [a for a in self._projection(self._chronicle.world, self._clock.now()) if self._is_owed(a)]
-        self._owed = {a.key: self._places(a) for a in owed}
+        self._owed = {a.key: self._places(a) for a in owed if not a.only_if_standing}
         self._limits.keep(frozenset().union(*self._owed.values()))
-        self._failures = {key: failure for key, failure in self._failures.items() if key in self._owed}
+        self._failures = {a.key: self._failures[a.key] for a in owed if a.key in self._failures}
         due = [a for a in owed if self._may_be_tried(a)]
         if not due and (not self.reachable or self._clock.monotonic() - self._answered_at >= self._quiet_s):
             return await self._greet()
@@ -348,7 +354,14 @@ class Announcer:
         posted = self._posted(announcement)
         if posted and announcement.key not in self._passing:
             return not posted.summed_up and posted.digest != announcement.digest
-        return True
+        return not announcement.only_if_standing or self._may_stand(announcement)
+
+    def _may_stand(self, announcement: Announcement) -> bool:
+        """Whether *announcement*, which is never posted, may stand in Slack all the same, or does."""
+        key = announcement.key
+        if key in self._standing or key in self._doubtful:
+            return True
+        return self._is_unsure(announcement) and announcement.born >= self._started - LATELY
 
     def _places(self, announcement: Announcement) -> frozenset[tuple[str, Act]]:
         """What has to be done, and where, before *announcement* stands; nothing for one that only has to be edited.

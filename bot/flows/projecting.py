@@ -209,10 +209,18 @@ class _Teller:
         incident, posted = self._incident, self._world.posted.get(self._key)
         if _stale(incident.resolved_at, self._now):
             return
-        if posted is None and not to_be_told(incident, self._world, self._now):
-            return
+        untold = posted is None and not to_be_told(incident, self._world, self._now)
+        if untold and not incident.withdrawn and not incident.due(self._now):
+            return  # It is too early for it, and its time will come.
         mute = mute_of(incident, self._world.mutes, self._now)
-        yield self._draft("", lambda about: incident_message(about, mute), incident.opened_at, missed=True, mute=mute)
+        yield self._draft(
+            "",
+            lambda about: incident_message(about, mute),
+            incident.opened_at,
+            missed=True,
+            mute=mute,
+            only_if_standing=untold,
+        )
         if posted is not None and not posted.summed_up:
             yield from self._thread(posted)
         yield from self._escalation(posted)
@@ -253,8 +261,7 @@ class _Teller:
         if incident.escalated_at is None:
             return
         fresh = incident.open and not incident.acknowledged_by and not self._muted()
-        if not fresh and not self._said("escalation"):
-            return
+        only_if_standing = not fresh and not self._said("escalation")
         channel = posted.ref.channel if posted else None
         if audience.escalate_to:
             yield self._draft(
@@ -263,6 +270,7 @@ class _Teller:
                 incident.escalated_at,
                 channel=audience.escalate_to,
                 told_in=channel,
+                only_if_standing=only_if_standing,
             )
         elif audience.call and posted and not posted.summed_up:
             # There is no second channel, but there are people: they are called where the story is.
@@ -272,6 +280,7 @@ class _Teller:
                 incident.escalated_at,
                 reply=True,
                 broadcast=True,
+                only_if_standing=only_if_standing,
             )
 
     def _once(
@@ -293,12 +302,13 @@ class _Teller:
         channel: str | None = None,
         told_in: str | None = None,
         mute: Mute | None = None,
+        only_if_standing: bool = False,
     ) -> Announcement:
         incident, root = self._incident, self._key
         key = f"{root}:{what}" if what else root
         return self._drafts.take(
             key,
-            (incident, told_in, mute),
+            (incident, told_in, mute, only_if_standing),
             lambda: Announcement(
                 key=key,
                 channel=channel or self._audience.channel,
@@ -308,6 +318,7 @@ class _Teller:
                 broadcast=broadcast,
                 missed=_missed(incident) if missed else None,
                 settles=SLACK_SETTLES if _is_of_slack(incident) else timedelta(0),
+                only_if_standing=only_if_standing,
             ),
         )
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from bot.domain.events import MuteSet
+from bot.flows.ports import Entry
 from bot.local.slack.faults import Fault, FaultKind
-from tests.flows.desk import SITE, Desk, a_desk
+from tests.flows.desk import ALICE, DUTY, SITE, Desk, a_desk
 
 
 class Died(BaseException):
@@ -223,6 +226,81 @@ async def test_the_story_of_what_was_told_before_a_death_is_in_its_thread_althou
         await desk.settled()
         assert [":large_green_circle:" in text for text in desk.texts()] == [True]
         assert len(desk.replies()) == 1
+
+
+async def test_what_was_told_before_a_death_and_is_withdrawn_since_is_corrected(desk: Desk) -> None:
+    async with desk.live():
+        desk.open(1)
+        await desk.settled()
+    desk.journal.store.recorded.clear()  # the record of the post is what the death took along
+    desk.clock.pass_by(5)
+    desk.change(1, withdrawn=True, part_of=2)
+    async with desk.live():
+        desk.clock.pass_by(1)
+        desk.open(2)
+        await desk.settled()
+        assert ["part of incident 2" in text for text in desk.texts()] == [True, False]
+
+
+async def lost_answer(desk: Desk) -> None:
+    """The next post arrives, but its answer does not, and for now it cannot be looked for."""
+    desk.slack.faults.arm(Fault(kind=FaultKind.RESET, after_effect=True, methods=frozenset({"chat.postMessage"})))
+    desk.slack.faults.server_error(None, methods=frozenset({"conversations.history"}))
+
+
+async def test_what_was_posted_without_an_answer_and_ended_under_a_mute_is_corrected(desk: Desk) -> None:
+    async with desk.live():
+        desk.clock.pass_by(1)
+        await lost_answer(desk)
+        desk.open(1)
+        await desk.away()
+        assert desk.chronicle
+        until = desk.clock.now() + timedelta(hours=1)
+        await desk.chronicle.append(Entry(event=MuteSet(cluster="site", subject="web1", until=until, by=ALICE)))
+        desk.end(1)
+        desk.slack.faults.clear()
+        await desk.settled()
+        assert [":large_green_circle:" in text for text in desk.texts()] == [True]
+
+
+async def test_an_escalation_without_an_answer_is_kept_up_to_date_although_somebody_took_it(desk: Desk) -> None:
+    async with desk.live(escalate_to=DUTY):
+        desk.clock.pass_by(1)
+        desk.open(1)
+        await desk.settled()
+        await lost_answer(desk)
+        desk.change(1, escalated_at=desk.clock.now())
+        await desk.away()
+        desk.change(1, acknowledged_by=ALICE, acknowledged_at=desk.clock.now())
+        desk.slack.faults.clear()
+        await desk.settled()
+        desk.end(1)
+        await desk.settled()
+        assert [":large_green_circle:" in text for text in desk.texts(DUTY)] == [True]
+
+
+async def test_what_is_not_to_be_told_is_neither_posted_nor_looked_for_long_afterwards_nor_told_another_way(
+    desk: Desk,
+) -> None:
+    for number in range(1, 21):
+        desk.open(number)
+        desk.change(number, withdrawn=True)
+    desk.clock.pass_by(7200)
+    desk.open(21)
+    desk.change(21, withdrawn=True)
+    async with desk.live() as announcer:
+        desk.slack.faults.server_error(1, methods=frozenset({"conversations.history"}))
+        await desk.away()
+        assert announcer.unsaid_since("incident:site:21", SITE) is None
+        await desk.settled()
+        desk.change(21, evidence=("found out later",))
+        await asyncio.sleep(0.1)
+        assert desk.texts() == []
+    async with desk.live():
+        await desk.settled()
+    asked = [call.args["oldest"] for call in desk.slack.calls if call.method == "conversations.history"]
+    assert len(asked) == 3, "once that failed, once, and once in the next life"
+    assert all(float(oldest) > desk.clock() - 3600 for oldest in asked)
 
 
 async def test_a_message_is_found_after_a_death_although_hundreds_were_written_since(desk: Desk) -> None:

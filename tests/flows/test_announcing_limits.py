@@ -168,8 +168,9 @@ async def test_an_edit_that_slack_always_fails_at_holds_up_no_other(desk: Desk) 
         assert ":large_green_circle:" in desk.texts()[1]
 
 
-async def test_where_slack_cannot_be_searched_what_is_surely_new_is_told(desk: Desk) -> None:
-    desk.open(1)  # before this life of the bot: the last one may have told it
+@pytest.mark.parametrize("withdrawn", [False, True])
+async def test_where_slack_cannot_be_searched_what_is_surely_new_is_told(withdrawn: bool, desk: Desk) -> None:
+    desk.open(1, withdrawn=withdrawn)  # before this life of the bot: the last one may have told it
     async with desk.live(messenger=lambda real: Poisoned(real, "incident:site:1", "find")):
         desk.clock.pass_by(1)
         desk.open(2)

@@ -55,6 +55,10 @@ class Story:
 
     def due(self, minutes: float) -> dict[str, Announcement]:
         """What should stand in Slack then, by the end of its key."""
+        return {key: a for key, a in self.drawn_up(minutes).items() if not a.only_if_standing}
+
+    def drawn_up(self, minutes: float) -> dict[str, Announcement]:
+        """As :meth:`due`, with what is never posted but may stand there all the same."""
         self.world.incidents["site"] = Incidents(all=(self.incident,))
         escalate_to = {"site": self.escalate_to} if self.escalate_to else None
         project = projection({"site": "#lvs-site"}, lambda _op: None, escalate_to=escalate_to, call=self.call)
@@ -243,3 +247,20 @@ def test_a_fault_in_one_sentence_keeps_neither_that_alert_back_nor_another() -> 
     broken = replace(Story().incident, id=1, kind=None)  # nothing that any view knows
     told = in_words(incident_message, lambda i: SlackMessage(text=f"{i.subject}: something"), broken)
     assert told.text == "web1: something"
+
+
+@pytest.mark.parametrize("changes", [{"withdrawn": True, "part_of": 2}, {"resolved_at": at(5)}, {}])
+def test_what_is_not_to_be_told_any_more_is_worded_in_case_that_it_stands(changes: dict[str, Any]) -> None:
+    story = Story().muted(1, 60).now(**changes)
+    assert story.keys(6) == []
+    assert [(key, a.only_if_standing) for key, a in story.drawn_up(6).items()] == [("", True)]
+    assert [a.only_if_standing for a in story.posted(6).drawn_up(7).values()][:1] == [False]
+
+
+def test_what_is_too_early_to_be_told_is_not_worded() -> None:
+    assert Story().now(settled=False, hold_until=at(5)).drawn_up(4) == {}
+
+
+def test_an_escalation_that_somebody_has_answered_is_worded_in_case_that_it_stands() -> None:
+    story = Story(escalate_to="#duty").posted(0).now(escalated_at=at(15), acknowledged_by=ALICE)
+    assert story.drawn_up(20)["escalation"].only_if_standing
