@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from bot.domain.fleet import CheckKind, Forwarding, ProbeKind, Protocol, SshAccess
+from bot.domain.observed import ServiceKey, key_of
 from bot.settings import (
     SettingsError,
     SlackMode,
@@ -130,6 +131,22 @@ def test_a_director_may_override_how_it_is_reached(site: Site) -> None:
     assert cluster.director("sv2").ssh == SshAccess(user="lvsbot", port=2222, jump=jump)
 
 
+def test_a_firewall_mark_is_of_the_family_that_its_pool_is_of(tmp_path: Path) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(
+        """
+clusters:
+  six:
+    directors: {sv1: {address: 10.100.0.10, interface: br0}}
+    real_servers: {web1: {address: "2001:db8::21"}}
+    virtual_services:
+      web: {fwmark: 1, scheduler: rr, forwarding: masquerading, pool: {web1: {port: 80}}}
+"""
+    )
+    service = load_fleet(fleet).clusters[0].service("web")
+    assert (service.family, key_of(service)) == (6, ServiceKey(fwmark=1, family=6))
+
+
 def test_a_firewall_mark_is_a_service_without_an_address(site: Site) -> None:
     site.change(
         "fleet.yaml",
@@ -149,6 +166,7 @@ def test_a_firewall_mark_is_a_service_without_an_address(site: Site) -> None:
     cluster = load_fleet(site.fleet).clusters[0]
     service = cluster.service("dns-udp")
     assert (service.fwmark, service.address, service.port, service.vrrp_instance) == (7, None, None, None)
+    assert (service.family, key_of(service)) == (4, ServiceKey(fwmark=7))
     assert {p.name: (p.port, p.protocol) for p in cluster.probes if p.service == "dns-udp"} == {
         "vip:dns-udp": (53, Protocol.UDP),
         "rs:dns-udp/web1": (53, Protocol.UDP),

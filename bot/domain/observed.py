@@ -75,8 +75,14 @@ class IpvsTable:
     services: tuple[IpvsService, ...] = ()
 
     def service(self, key: ServiceKey) -> IpvsService | None:
-        """The service with *key*, or None."""
-        return next((s for s in self.services if s.key == key), None)
+        """The service with *key*, or None.
+
+        The kernel's own file tells the family of a firewall mark by its destinations: without any, it may be either.
+        """
+        found = next((s for s in self.services if s.key == key), None)
+        if found is None and key.fwmark is not None:
+            found = next((s for s in self.services if s.key.fwmark == key.fwmark and not s.destinations), None)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +194,7 @@ class Observed:
 def key_of(service: VirtualService) -> ServiceKey:
     """The kernel's key of a service from the fleet file."""
     if service.fwmark is not None:
-        return ServiceKey(fwmark=service.fwmark)
+        return ServiceKey(fwmark=service.fwmark, family=service.family)
     assert service.address is not None
     return ServiceKey(
         protocol=service.protocol,

@@ -132,6 +132,7 @@ def _service(reader: Reader, key: Key, name: str, shape: ServiceShape, rules: fl
         delay_loop=shape.delay_loop,
         persistence_timeout=shape.persistence_timeout,
         check=_check(reader, (*key, "check"), shape.check) if shape.check else None,
+        mark_family=rules.family_of(members),
     )
 
 

@@ -72,6 +72,11 @@ class Rules:
                 self._service((*self.key, "virtual_services", name), service, seen)
         self._snat()
 
+    def family_of(self, pool: Iterable[str]) -> int:
+        """4 or 6: that of the addresses in *pool*, which tell what a firewall mark in front of it is set on."""
+        found = (shape.address.version for name in pool if (shape := self.real_servers.get(name)) is not None)
+        return next(found, 4)
+
     def carrier(self, service: ServiceShape) -> str | None:
         """The VRRP instance whose virtual addresses include the service's, or None."""
         return next(

@@ -13,6 +13,8 @@ from bot.domain.events import (
     Actor,
     NatPath,
     OverrideSet,
+    QuorumChanged,
+    RealServerChanged,
     RealServerObserved,
     RollCallAnswer,
     RollCallTaken,
@@ -22,7 +24,7 @@ from bot.domain.events import (
 from bot.domain.findings import is_news, untold, untold_returns, untold_servers
 from bot.domain.fleet import Cluster, Fleet, HealthCheck
 from bot.domain.health import Outcome
-from bot.domain.observed import UnitActive
+from bot.domain.observed import ServiceKey, UnitActive
 from bot.domain.operations import Operations
 from bot.domain.situation import Situation
 from bot.domain.troubles import Matter, Trouble
@@ -195,6 +197,18 @@ def test_conntrack_is_needed_for_the_snat_rule_only() -> None:
     why = "sv1 cannot forward by NAT: net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies"
     assert known(pen).found == {trouble: why}
     assert known(pen, replace(SITE, snat=None)).found == {}
+
+
+def test_what_keepalived_says_of_a_firewall_mark_is_heard_for_either_family() -> None:
+    marked = replace(SITE.service("http"), address=None, port=None, protocol=None, fwmark=1, mark_family=6)
+    site = replace(SITE, services=(marked, SITE.services[1]))
+    key = ServiceKey(fwmark=1)
+    web1 = SITE.real_server("web1").address
+    down = RealServerChanged(cluster="site", director="sv1", service=key, address=web1, port=80, up=False)
+    pen = Pen().at(1, down).at(1, QuorumChanged(cluster="site", director="sv1", service=key, up=False))
+    state = known(pen, site)
+    assert set(state.removed) == {("sv1", "http", "web1")}
+    assert set(state.quorumless) == {("sv1", "http")}
 
 
 def test_ipv4_forwarding_is_needed_for_ipv4_only() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.observed import IpvsTable
+from bot.domain.observed import IpvsTable, ServiceKey
 from bot.lvs import ipvsadm, procfs
 from bot.lvs.errors import Unreadable
 from tests.lvs.captured import captured, captures
@@ -47,6 +47,19 @@ def test_the_reference_sites_table() -> None:
         ("10.100.0.21", 80, 1),
         ("10.100.0.11", 80, 1),
     ]
+
+
+def test_a_firewall_mark_of_ipv6_is_found_with_its_destinations_and_without_any() -> None:
+    line = "FWM  00000001 rr \n"
+    there = "  -> [2001:0db8:0000:0000:0000:0000:0000:0021]:0050      Masq    1      0          0         \n"
+    key = ServiceKey(fwmark=1, family=6)
+    for text in (line + there, line):
+        found = procfs.parse_table(HEADING + text).service(key)
+        assert found is not None
+        assert len(found.destinations) == text.count("->")
+    four = procfs.parse_table(HEADING + line + "  -> 0A640015:0050      Masq    1      0          0         \n")
+    assert four.service(key) is None
+    assert four.service(ServiceKey(fwmark=1)) is not None
 
 
 def test_an_empty_table_is_empty() -> None:

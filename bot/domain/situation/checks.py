@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.domain.copies import replace
 from bot.domain.events import QuorumChanged, RealServerChanged, Recorded, RollCallAnswer
-from bot.domain.fleet import Cluster
+from bot.domain.fleet import Cluster, VirtualService
 from bot.domain.observed import ServiceKey, UnitActive, key_of
 from bot.domain.situation.known import ASIDE, LATE, REMEMBERED, Check, Situation, by_our_clock, without
 
@@ -84,13 +84,18 @@ def _service_alone(cluster: Cluster, event: QuorumChanged) -> tuple[str, str] | 
 
 def service_of(cluster: Cluster, key: ServiceKey) -> str | None:
     """The name of the fleet's service with *key*; None where the fleet has none such."""
-    return next((service.name for service in cluster.services if key_of(service) == key), None)
+    return next((service.name for service in cluster.services if _is_meant(service, key)), None)
+
+
+def _is_meant(service: VirtualService, key: ServiceKey) -> bool:
+    """Whether keepalived means *service* by *key*: of a firewall mark it does not say the family (format_vs)."""
+    return key.fwmark == service.fwmark if service.fwmark is not None else key_of(service) == key
 
 
 def names_of(cluster: Cluster, event: RealServerChanged) -> tuple[str, str] | None:
     """The names of the service and the real server that keepalived spoke of; None where the fleet has none such."""
     for service in cluster.services:
-        if key_of(service) != event.service:
+        if not _is_meant(service, event.service):
             continue
         for member in service.members:
             server = cluster.real_server(member.real_server)
