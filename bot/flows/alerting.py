@@ -362,7 +362,9 @@ class Heartbeats:
     def said(self, director: str, trouble: str | None) -> None:
         """What the agent on *director* complains of by its last heartbeat; None where it is well."""
         now, before = self.clock.monotonic(), self.complains.get(director)
-        goes_on = before is not None and before.trouble and trouble
+        # What it complains of when it is heard again after a silence began with that.
+        in_a_row = before is not None and now - before.last <= 2 * self.interval_s
+        goes_on = before is not None and before.trouble and trouble and in_a_row
         since = before.since if before is not None and goes_on else now
         self.complains[director] = Complaint(trouble=(trouble or "")[:MOST_WORDS], since=since, last=now)
 

@@ -221,6 +221,8 @@ def test_what_an_agent_complains_of_for_three_intervals_is_recorded_once_and_so_
     beat(60, FULL)
     clock.at = NOON + timedelta(seconds=200)
     assert beats.complaints(none) == (), "one that has fallen silent said it once, and no more"
+    beat(200, "delivery: connection refused")
+    assert beats.complaints(none) == (), "it was cut off, and complains of that for one heartbeat more"
 
 
 def vrrp(state: VrrpState, *, group: bool = False) -> VrrpStateChanged:
