@@ -26,7 +26,6 @@ from bot.domain.fleet import Director, Fleet, VrrpInstance
 from bot.domain.health import Outcome
 from bot.domain.incidents import Cause, Incident, Kind
 from bot.domain.observed import UnitActive, key_of
-from bot.domain.troubles import Matter, Trouble
 from bot.flows.chronicle import World, fold
 from bot.views.incident import headline, incident_message
 
@@ -618,10 +617,25 @@ def test_the_fault_of_one_instance_mutes_no_check_of_what_another_one_carries() 
         pen.roll_call(at, empty, sv2)
     world = in_two(pen)
     assert world.situations["site"].complaints("web1") == ("keepalived on sv1 took it out of http",)
-    troubles = frozenset().union(*(i.troubles for i in world.incidents["site"].open))
-    assert Trouble(matter=Matter.SERVICE, subject="http") in troubles
+    kinds = [i.kind for i in world.incidents["site"].open]
+    assert kinds == [Kind.KEEPALIVED_FAILED, Kind.SERVICE_DOWN]
     pen = Pen().all_well(1).says(5, "sv2", VrrpState.FAULT).check(100, "sv2", "web1", False)
     assert not any(i.kind is Kind.REAL_SERVER_DOWN for i in told(pen.lines)), "its own instance's does"
+
+
+def test_the_fault_of_one_instance_explains_nothing_of_what_another_one_carries() -> None:
+    """It has been there since the morning: what clients feel now would be hidden in its message."""
+    looked = (answer("sv1", holds=True), replace(answer("sv2"), holds=("10.101.5.11",)))
+
+    def opened(pen: Pen) -> list[Kind]:
+        return [i.kind for i in in_two(pen.roll_call(130, *looked)).incidents["site"].open]
+
+    def quiet() -> Pen:
+        return of_two().roll_call(1, *looked)
+
+    assert opened(quiet().probe(100, "http", None, DOWN)) == [Kind.KEEPALIVED_FAILED, Kind.VIP_UNREACHABLE]
+    looked = (replace(looked[0], weights=tuple(w for w in WEIGHTS if w[:2] != ("http", "web2"))), looked[1])
+    assert opened(quiet().check(100, "sv1", "web2", False)) == [Kind.KEEPALIVED_FAILED, Kind.REAL_SERVER_DOWN]
 
 
 def test_a_dead_director_does_not_live_by_the_address_that_another_one_holds() -> None:

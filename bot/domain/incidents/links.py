@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bot.domain.events import VrrpState
 from bot.domain.fleet import Cluster
 from bot.domain.situation import Situation
 from bot.domain.troubles import Matter, Trouble
@@ -86,7 +87,9 @@ def _of_instance(trouble: Trouble, situation: Situation, cluster: Cluster) -> tu
     master = situation.masters.get(instance.name)
     services = [s for s in cluster.services if s.vrrp_instance == instance.name]
     servers = {m.real_server for s in services for m in s.members}
-    of_master = ("host", "unit", "nat", "table", "checker") if master else ()
+    of_master: tuple[str, ...] = ("host", "nat", "table", "checker") if master else ()
+    if master and _by_its_unit(master, instance.name, situation):
+        of_master = (*of_master, "unit")
     if master and any(situation.weightless(master, s.name) for s in services):
         of_master = (*of_master, "weight")
     return (
@@ -109,7 +112,9 @@ def _service_needs(service_name: str, situation: Situation, cluster: Cluster) ->
             yield f"host:{host}"
     master = situation.masters.get(service.vrrp_instance or "")
     if master:
-        yield from (f"unit:{master}", f"table:{master}")
+        yield f"table:{master}"
+        if _by_its_unit(master, service.vrrp_instance, situation):
+            yield f"unit:{master}"
     if service.vrrp_instance:
         yield f"role:{service.vrrp_instance}"
 
@@ -127,6 +132,19 @@ def _server_needs(name: str, situation: Situation, cluster: Cluster) -> Iterator
         return
     # Only keepalived says so: then what is wrong with the keepalived that says it may be all that is wrong.
     for director in situation.complaining(name):
-        yield f"unit:{director}"
+        taken_out = {s.vrrp_instance for s in cluster.services if (director, s.name, name) in situation.removed}
+        if any(_by_its_unit(director, instance, situation) for instance in taken_out):
+            yield f"unit:{director}"
         yield f"host:{director}"
         yield f"checker:{director}"
+
+
+def _by_its_unit(director: str, instance: str | None, situation: Situation) -> bool:
+    """Whether what is wrong with keepalived on *director* can explain what befalls what *instance* carries.
+
+    It cannot where all of that is the FAULT of another instance: that one may be on another interface.
+    """
+    faulty = {i for (d, i), claim in situation.claims.items() if d == director and claim.state is VrrpState.FAULT}
+    if not faulty or instance in faulty:
+        return True
+    return any(Trouble(matter=m, subject=director) in situation.found for m in (Matter.UNIT, Matter.PROCESS))
