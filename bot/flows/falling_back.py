@@ -34,6 +34,7 @@ class Silence(Protocol):
 class Fallback:
     """Sends over each of *ways* what Slack has not been taking for *after_s* seconds. *channels* is by cluster.
 
+    Each way is told that something is open, that it is over, and, if it goes on after that, that it began again.
     A word is sent, then recorded: after a death in between it is sent once more, with the same key.
     """
 
@@ -115,13 +116,30 @@ class Fallback:
         for name, incidents in self._chronicle.world.incidents.items():
             channel = self._channels.get(name)
             for incident in incidents.all:
-                opened, over = key_of(incident), f"{key_of(incident)}:over"
-                if self._sent(opened, way):
+                began, ended = self._told(incident, way)
+                since = None
+                if began > ended:
                     # Who was told of it is told of its end, wherever Slack is by then.
-                    if not incident.open and not self._sent(over, way):
-                        yield _word(over, incident, None)
+                    if incident.open:
+                        continue
+                    key = _end(incident, incident.changes if ended else 0)
                 elif channel and (since := self._unsaid(incident, channel)):
-                    yield _word(opened, incident, since)
+                    # The same incident goes on: who was told that it is over has to be told that it is not.
+                    key = _beginning(incident, incident.changes if began else 0)
+                else:
+                    continue
+                if not self._sent(key, way):
+                    yield _word(key, incident, since)
+
+    def _told(self, incident: Incident, way: str) -> tuple[int, int]:
+        """How often it was told over *way* that *incident* began (again), and that it is over: one after the other.
+
+        They are counted, and no times compared: a clock that is set back must not have anything sent over and over.
+        """
+        if not self._sent(key_of(incident), way):
+            return 0, 0
+        begun = sum(self._sent(_beginning(incident, n), way) for n in range(incident.changes + 1))
+        return begun, sum(self._sent(_end(incident, n), way) for n in range(incident.changes + 1))
 
     def _sent(self, key: str, way: str) -> bool:
         return (key, way) in self._chronicle.world.sent or (key, way) in self._unrecorded
@@ -137,6 +155,16 @@ class Fallback:
         known = (self._silence.unsaid_since(about, channel) for about in (key, f"{key}:escalation"))
         since = min((at for at in known if at is not None), default=None)
         return since if since and (now - since).total_seconds() >= self._after_s else None
+
+
+def _beginning(incident: Incident, changes: int) -> str:
+    """The key of the word that *incident* is open, after so many changes; 0 for the first word about it."""
+    return f"{key_of(incident)}:again:{changes}" if changes else key_of(incident)
+
+
+def _end(incident: Incident, changes: int) -> str:
+    """The key of the word that *incident* is over, after so many changes; 0 for the first such word."""
+    return f"{key_of(incident)}:over:{changes}" if changes else f"{key_of(incident)}:over"
 
 
 def _word(key: str, incident: Incident, slack_away: datetime | None) -> Word:

@@ -218,6 +218,55 @@ async def test_who_was_told_of_it_is_told_of_its_end_although_slack_is_back(desk
         assert "Slack has been away" not in way.got[1].text
 
 
+@pytest.mark.parametrize("journal_fails", [False, True])
+async def test_what_is_told_as_over_and_begins_again_is_sent_again(journal_fails: bool, desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        desk.journal.fail = "disk full" if journal_fails else None
+        for changes in (0, 1, 2):
+            desk.change(1, resolved_at=None, changes=changes)
+            desk.clock.pass_by(70)
+            await until(lambda: len(way.got) % 2 == 1)
+            desk.end(1)
+            desk.clock.pass_by(10)
+            await until(lambda: len(way.got) % 2 == 0)
+            desk.clock.pass_by(10)
+        await a_while()
+        assert way.heads() == [
+            ("incident:site:1", True),
+            ("incident:site:1:over", False),
+            ("incident:site:1:again:1", True),
+            ("incident:site:1:over:1", False),
+            ("incident:site:1:again:2", True),
+            ("incident:site:1:over:2", False),
+        ]
+
+
+async def test_what_begins_again_where_slack_shows_it_is_not_sent_and_nor_is_its_end(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(), falling_back(desk, way):
+        desk.slack.faults.down()
+        desk.open(1)
+        await desk.away()
+        desk.clock.pass_by(70)
+        await until(lambda: way.got)
+        desk.slack.faults.clear()
+        await desk.settled()
+        desk.end(1)
+        await until(lambda: len(way.got) == 2)
+        desk.clock.pass_by(10)
+        desk.change(1, resolved_at=None, changes=1)
+        await desk.settled()
+        desk.clock.pass_by(100)
+        desk.end(1)
+        await desk.settled()
+        await a_while()
+        assert len(way.got) == 2
+
+
 async def test_what_is_muted_is_not_sent(desk: Desk) -> None:
     way = Letterbox()
     async with desk.live(), falling_back(desk, way):
