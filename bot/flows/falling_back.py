@@ -59,6 +59,8 @@ class Fallback:
         self._look_s = look_s
         self._first_wait_s = first_wait_s
         self._unrecorded: dict[tuple[str, str], FallbackSent] = {}
+        # How often each word that is due could not be delivered, by way: one may never be.
+        self._failures: dict[str, dict[str, int]] = {}
 
     async def run(self) -> None:
         """Look after every way until cancelled; one that fails or hangs holds up no other."""
@@ -80,7 +82,16 @@ class Fallback:
                 failed += 1
                 log.warning("a word was not delivered", way=way.name, tries=failed, error=str(error))
             if not sent:
-                await asyncio.sleep(self._pause(failed))
+                await self._rest(way, self._pause(failed))
+
+    async def _rest(self, way: Way, seconds: float) -> None:
+        """Wait before the next try, but not with a word that has not been tried so far."""
+        until = self._clock.monotonic() + seconds
+        while (left := until - self._clock.monotonic()) > 0:
+            await asyncio.sleep(min(left, self._look_s))
+            failures = self._failures.get(way.name, {})
+            if any(word.key not in failures for word in self._due(way.name)):
+                return
 
     def _pause(self, failed: int) -> float:
         """The seconds until the next look: longer each time in a row that nothing could be sent."""
@@ -91,10 +102,18 @@ class Fallback:
     async def _send_next(self, way: Way) -> bool:
         """Send the next word that is due, if there is one. Raises NotDelivered."""
         await self._record(way)
-        word = next(self._due(way.name), None)
-        if word is None:
+        due = list(self._due(way.name))
+        before = self._failures.get(way.name, {})
+        failures = self._failures[way.name] = {w.key: before[w.key] for w in due if w.key in before}
+        if not due:
             return False
-        await way.send(word)
+        # A word that is never taken (too long, an address in it) must not keep back the others.
+        word = min(due, key=lambda w: failures.get(w.key, 0))
+        try:
+            await way.send(word)
+        except NotDelivered:
+            failures[word.key] = failures.get(word.key, 0) + 1
+            raise
         log.warning("told another way than in slack", way=way.name, key=word.key)
         digest = hashlib.sha256(word.text.encode()).hexdigest()[:16]
         self._unrecorded[word.key, way.name] = FallbackSent(key=word.key, way=way.name, digest=digest)

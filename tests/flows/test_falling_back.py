@@ -66,7 +66,7 @@ async def desk() -> AsyncIterator[Desk]:
 
 
 @asynccontextmanager
-async def falling_back(desk: Desk, *ways: Letterbox) -> AsyncIterator[None]:
+async def falling_back(desk: Desk, *ways: Letterbox, first_wait_s: float = 0.02) -> AsyncIterator[None]:
     assert desk.chronicle
     assert desk.announcer
     fallback = Fallback(
@@ -77,7 +77,7 @@ async def falling_back(desk: Desk, *ways: Letterbox) -> AsyncIterator[None]:
         {"site": "C0SITE"},
         after_s=60,
         look_s=0.02,
-        first_wait_s=0.02,
+        first_wait_s=first_wait_s,
     )
     running = asyncio.create_task(fallback.run())
     try:
@@ -349,6 +349,32 @@ async def test_one_way_that_fails_or_hangs_holds_up_neither_the_other_nor_slack(
         await desk.settled()
         assert len(desk.texts()) == 1
         assert stuck.tries == 1
+
+
+class Picky(Letterbox):
+    """A way that never takes what is said of the first incident."""
+
+    async def send(self, word: Word) -> None:
+        if word.incident == 1:
+            self.tries += 1
+            raise NotDelivered("the webhook answered HTTP 413")
+        await super().send(word)
+
+
+async def test_a_word_that_is_never_taken_holds_up_no_other(desk: Desk) -> None:
+    way = Picky()
+    async with desk.live(), falling_back(desk, way, first_wait_s=60):
+        desk.slack.faults.down()
+        desk.open(1)
+        desk.open(2)
+        await desk.away()
+        desk.clock.pass_by(70)
+        await until(lambda: way.got)
+        await until(lambda: way.tries)
+        await a_while()
+        desk.open(3)
+        await until(lambda: len(way.got) == 2)
+        assert way.heads() == [("incident:site:2", True), ("incident:site:3", True)]
 
 
 async def test_after_a_failure_it_is_tried_again_less_and_less_often(desk: Desk) -> None:
