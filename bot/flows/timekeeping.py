@@ -17,10 +17,15 @@ from bot.flows.ports import Clock, Entry, JournalUnavailable
 log = structlog.get_logger(__name__)
 
 LOOK_S = 1.0
+# What the last run of the bot left open may be over by now: this long the directors and the VIPs are looked at first.
+SETTLE_S = 30.0
 
 
-def entries(world: World, now: datetime, patience: Patience) -> tuple[Entry, ...]:
-    """What is to be recorded because it is *now*; the key makes each of them happen once."""
+def entries(world: World, now: datetime, patience: Patience, *, since: datetime | None = None) -> tuple[Entry, ...]:
+    """What is to be recorded because it is *now*; the key makes each of them happen once.
+
+    Of what was opened before *since* nothing is: whether it is still so has yet to be seen.
+    """
 
     def muted(incident: Incident) -> bool:
         return mute_of(incident, world.mutes, now) is not None
@@ -28,6 +33,8 @@ def entries(world: World, now: datetime, patience: Patience) -> tuple[Entry, ...
     found = []
     for cluster, incidents in world.incidents.items():
         for incident, what in due(incidents, now, patience, muted):
+            if since is not None and incident.opened_at < since:
+                continue
             turn = f"{incident.changes}:{incident.reminders}"
             if what is Due.WORSE:
                 turn = str(incident.worse)
@@ -36,11 +43,15 @@ def entries(world: World, now: datetime, patience: Patience) -> tuple[Entry, ...
     return tuple(found)
 
 
-async def keep_time(chronicle: Chronicle, clock: Clock, patience: Patience) -> None:
-    """Record what becomes due, until cancelled."""
+async def keep_time(
+    chronicle: Chronicle, clock: Clock, patience: Patience, *, look_s: float = LOOK_S, settle_s: float = SETTLE_S
+) -> None:
+    """Record what becomes due, until cancelled; of what was open before, only after *settle_s* seconds."""
+    began, settled = clock.now(), clock.monotonic() + settle_s
     while True:
-        await asyncio.sleep(LOOK_S)
-        now_due = entries(chronicle.world, clock.now(), patience)
+        await asyncio.sleep(look_s)
+        since = began if clock.monotonic() < settled else None
+        now_due = entries(chronicle.world, clock.now(), patience, since=since)
         if not now_due:
             continue
         try:
