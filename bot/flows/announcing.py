@@ -408,9 +408,9 @@ class Announcer:
             yield Task(rank=Rank.OPENING, act=Act.FIND, channel=channel, about=tuple(about))
 
     async def _find(self, task: Task) -> None:
-        thread_ts = self._thread_of(task.about[0])
+        channel, thread_ts = self._place_of(task.about[0])
         since = min(a.born for a in task.about) - LOOKBACK
-        found = await self._messenger.find(task.channel, [a.key for a in task.about], thread_ts=thread_ts, since=since)
+        found = await self._messenger.find(channel, [a.key for a in task.about], thread_ts=thread_ts, since=since)
         for announcement in task.about:
             key = announcement.key
             known = found.get(key)
@@ -420,10 +420,15 @@ class Announcer:
                 self._standing[key] = Unrecorded(found=known)
             self._doubtful.discard(key)
 
-    def _thread_of(self, announcement: Announcement) -> str | None:
+    def _place_of(self, announcement: Announcement) -> tuple[str, str | None]:
+        """Where *announcement* is to be posted: the channel, and for a reply the thread.
+
+        A reply goes to where that stands which it answers to: the settings may name another channel by now.
+        """
         if announcement.thread_of is None:
-            return None
-        return self._chronicle.world.posted[announcement.thread_of].ref.ts
+            return announcement.channel, None
+        parent = self._chronicle.world.posted[announcement.thread_of].ref
+        return parent.channel, parent.ts
 
     # --- the order of things ---
 
@@ -577,11 +582,12 @@ class Announcer:
             if standing is None or standing.digest != announcement.digest:
                 await self._messenger.update(ref, announcement.message, key=key)
         else:
+            channel, thread_ts = self._place_of(announcement)
             ref = await self._messenger.post(
-                announcement.channel,
+                channel,
                 announcement.message,
                 key=key,
-                thread_ts=self._thread_of(announcement),
+                thread_ts=thread_ts,
                 broadcast=announcement.broadcast,
             )
             # Should recording it fail, it is not to be posted again for that.

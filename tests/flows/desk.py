@@ -80,6 +80,7 @@ class Desk:
         pace: Pace | None = None,
         escalate_to: str | None = None,
         call: tuple[str, ...] = (),
+        channel: str = SITE,
     ) -> AsyncIterator[Announcer]:
         """An announcer from its start to its death. *messenger* and *journal* may put something in between."""
         self.chronicle = Chronicle(journal(self.journal), FLEET)
@@ -90,7 +91,10 @@ class Desk:
             messenger(real),
             self.clock,
             projection(
-                {"site": SITE}, lambda _op: None, escalate_to={"site": escalate_to} if escalate_to else None, call=call
+                {"site": channel},
+                lambda _op: None,
+                escalate_to={"site": escalate_to} if escalate_to else None,
+                call=call,
             ),
             again_s=0.02,
             away_s=0.04,

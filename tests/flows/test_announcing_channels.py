@@ -14,6 +14,7 @@ from bot.views.blocks import section
 from bot.views.message import SlackMessage
 from tests.domain.reference import FLEET
 from tests.fakes.journal import MemoryJournal
+from tests.flows.desk import DUTY, a_desk
 
 BUSY = ("one", "two", "three", "four", "five", "six")  # the first four are within the burst that Slack bears
 
@@ -40,3 +41,18 @@ async def test_a_channel_at_slacks_limit_keeps_its_order_and_holds_up_no_other_c
         posted = [call.args["text"] for call in slack.calls if call.method == "chat.postMessage"]
         assert posted.index("calm") < posted.index("five")
         assert [text for text in posted if text != "calm"] == list(BUSY)
+
+
+async def test_after_the_settings_named_another_channel_replies_still_go_to_where_their_message_stands() -> None:
+    async with a_desk() as desk:
+        async with desk.live():
+            desk.open(1)
+            await desk.settled()
+        desk.clock.pass_by(60)
+        desk.end(1)
+        async with desk.live(channel=DUTY):
+            desk.open(2)
+            await desk.settled()
+            assert len(desk.replies()) == 1
+            assert [":large_green_circle:" in text for text in desk.texts()] == [True]
+            assert ["web2" in m["text"] for m in desk.slack.messages(DUTY)] == [True]
