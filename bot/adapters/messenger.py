@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -48,6 +49,7 @@ SILENT = logging.getLogger("slack_sdk.web.messenger")
 SILENT.setLevel(logging.ERROR)
 PER_PAGE = 200  # what Slack recommends at most (docs: Pagination)
 TRIES = 3  # of a call for whose answer somebody waits, when Slack asks for patience
+LISTED_S = 60.0  # a name that is not in the list of channels is not looked for anew before
 LONGEST_WAIT_S = 30.0  # such a somebody is not kept longer than this
 
 
@@ -62,6 +64,8 @@ class SlackMessenger:
         self._client: AsyncWebClient | None = None
         self._channels: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._page = ""  # of the list of channels, where to go on
+        self._listed_at: float | None = None  # when it was last read to its end
 
     @property
     def client(self) -> AsyncWebClient:
@@ -165,7 +169,7 @@ class SlackMessenger:
     async def upload(self, channel: str, thread_ts: str | None, filename: str, title: str, content: str) -> None:
         """See :meth:`Messenger.upload`. Raises MessengerUnavailable, MessageRefused."""
         data = content.encode()
-        where = await self._id(channel)
+        where = await self._id(channel, patiently=True)
         place = await self._patiently("files.getUploadURLExternal", filename=filename, length=len(data))
         await self._deposit(_part(place, "upload_url", str), data)
         files = json.dumps([{"id": _part(place, "file_id", str), "title": title}])
@@ -192,7 +196,7 @@ class SlackMessenger:
         """See :meth:`Messenger.tell`. Raises MessengerUnavailable, MessageRefused."""
         await self._patiently(
             "chat.postEphemeral",
-            channel=await self._id(channel),
+            channel=await self._id(channel, patiently=True),
             user=user,
             text=message.text,
             blocks=list(message.blocks),
@@ -220,19 +224,31 @@ class SlackMessenger:
         if self._session is not None:
             await self._session.close()
 
-    async def _id(self, channel: str) -> str:
-        """The id of *channel*, which may be a ``#name``. Editing and finding need ids (docs: chat.update)."""
-        if not channel.startswith("#"):
-            return channel
-        if channel not in self._channels:
-            cursor = ""
-            while channel not in self._channels:
-                answer = await self._patiently("conversations.list", limit=200, cursor=cursor, exclude_archived=True)
-                listed = [_whole(c) for c in _part(answer, "channels", list)]
-                self._channels.update({f"#{c.get('name')}": _part(c, "id", str) for c in listed})
-                cursor = _next_cursor(answer)
-                if not cursor:
-                    break
+    async def _id(self, channel: str, *, patiently: bool = False) -> str:
+        """The id of *channel*, which may be a ``#name``. Editing and finding need ids (docs: chat.update).
+
+        Where Slack asks for patience with the list, so does this, unless somebody waits for the answer (*patiently*):
+        for the announcer, other channels need not wait with this one.
+        """
+        if not channel.startswith("#") or channel in self._channels:
+            return self._channels.get(channel, channel)
+        call = self._patiently if patiently else self._call
+        # One that was not there a moment ago is not there now. After a limit it goes on with the page that was refused.
+        fresh = self._listed_at is not None and time.monotonic() - self._listed_at < LISTED_S
+        while not fresh and channel not in self._channels:
+            try:
+                answer = await call("conversations.list", limit=200, cursor=self._page, exclude_archived=True)
+            except MessageRefused:
+                if not self._page:
+                    raise
+                self._page = ""  # what names a page does not do so for ever (docs: invalid_cursor)
+                continue
+            listed = [_whole(c) for c in _part(answer, "channels", list)]
+            self._channels.update({f"#{c.get('name')}": _part(c, "id", str) for c in listed})
+            self._page = _next_cursor(answer)
+            if not self._page:
+                self._listed_at = time.monotonic()
+                break
         if channel not in self._channels:
             raise MessageRefused(f"there is no channel {channel} that the bot can see: invite it, or give the id")
         return self._channels[channel]

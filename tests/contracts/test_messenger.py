@@ -7,13 +7,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from bot.adapters.messenger import SlackMessenger
 from bot.flows.ports import Found, MessageRef, MessageRefused, MessengerUnavailable, RateLimited
-from bot.local.slack import StandIn
+from bot.local.slack import ChannelSetup, Config, StandIn
 from bot.local.slack.faults import Fault, FaultKind
 from bot.views.message import SlackMessage
 
@@ -126,6 +127,70 @@ async def test_a_limit_is_passed_on_at_once_with_the_time_that_slack_asks_for(
         assert raised.value.retry_after_s == 37
     assert len(slack.calls) == 3
     assert slack.messages(CHANNEL) == []
+
+
+LISTING = frozenset({"conversations.list"})
+
+
+async def test_a_limit_of_the_list_of_channels_is_passed_on_to_who_can_wait(
+    slack: StandIn, messenger: SlackMessenger
+) -> None:
+    slack.faults.rate_limited(1, retry_after=20, methods=LISTING)
+    with pytest.raises(RateLimited) as raised:
+        await messenger.post("#lvs-site", HELLO)
+    assert raised.value.retry_after_s == 20
+    slack.faults.rate_limited(1, retry_after=1, methods=LISTING)
+    await messenger.tell("#lvs-site", "U0ALICE", HELLO)
+    assert len(slack.ephemerals("alice")) == 1
+
+
+async def test_a_channel_that_is_not_there_is_not_looked_for_at_each_try(
+    slack: StandIn, messenger: SlackMessenger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed() -> int:
+        return len([call for call in slack.calls if call.method == "conversations.list"])
+
+    for _ in range(3):
+        with pytest.raises(MessageRefused, match="#gone"):
+            await messenger.post("#gone", HELLO)
+    assert listed() == 1
+    await messenger.post("#lvs-site", HELLO)
+    assert listed() == 1
+    monkeypatch.setattr("bot.adapters.messenger.LISTED_S", 0)
+    with pytest.raises(MessageRefused, match="#gone"):
+        await messenger.find("#gone", ["incident:site:1"])
+    assert listed() == 2
+
+
+async def test_after_a_limit_the_list_of_channels_is_read_on() -> None:
+    many = tuple(ChannelSetup(id=f"C{n:05}", name=f"number-{n}") for n in range(450))
+    async with StandIn(Config(channels=many)) as slack:
+        messenger = SlackMessenger(slack.bot_token, slack.base_url)
+        try:
+            await messenger.post("#number-0", HELLO)
+            slack.faults.rate_limited(1, retry_after=20, methods=LISTING)
+            with pytest.raises(RateLimited):
+                await messenger.post("#number-449", HELLO)
+            await messenger.post("#number-449", HELLO)
+            pages = [call.args.get("cursor") for call in slack.calls if call.method == "conversations.list" and call.ok]
+            assert len(pages) == len(set(pages)) == 3
+        finally:
+            await messenger.close()
+
+
+async def test_where_slack_knows_a_page_of_the_list_no_more_it_is_read_from_the_beginning(
+    messenger: SlackMessenger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = messenger._call
+
+    async def strict(method: str, **arguments: Any) -> Any:
+        if arguments.get("cursor") == "outdated":
+            raise MessageRefused("conversations.list: invalid_cursor")
+        return await call(method, **arguments)
+
+    monkeypatch.setattr(messenger, "_call", strict)
+    messenger._page = "outdated"
+    await messenger.post("#lvs-site", HELLO)
 
 
 async def test_what_a_person_waits_for_is_tried_again_after_a_short_limit_but_not_after_a_long_one(

@@ -56,3 +56,14 @@ async def test_after_the_settings_named_another_channel_replies_still_go_to_wher
             assert len(desk.replies()) == 1
             assert [":large_green_circle:" in text for text in desk.texts()] == [True]
             assert ["web2" in m["text"] for m in desk.slack.messages(DUTY)] == [True]
+
+
+async def test_a_channel_that_is_not_found_holds_up_no_other() -> None:
+    async with a_desk() as desk:
+        desk.slack.faults.rate_limited(None, retry_after=20, methods=frozenset({"conversations.list"}))
+        async with desk.live(channel="#gone", escalate_to=DUTY):
+            desk.clock.pass_by(1)
+            desk.open(1, escalated_at=desk.clock.now())
+            async with asyncio.timeout(10):
+                while not desk.texts(DUTY):
+                    await asyncio.sleep(0.01)
