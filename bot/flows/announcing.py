@@ -8,8 +8,10 @@ What is promised, and how it is kept:
 2. Nothing stale is said. What is to be said is worked out anew whenever something happens, and whenever something was
    looked for, so an edit that has to wait is made once, with the newest words; what began and ended while nothing could
    be said is summed up in one message.
-3. The news first: openings before edits, edits before replies in a thread. A channel that has to wait keeps its order
-   and holds up no other. What Slack keeps failing at although it answers otherwise goes last, and holds up nothing.
+3. The news first: openings before edits and replies in a thread. Of those goes first what was left as it is for
+   longest, so that what changes all the time keeps nothing else waiting; of what is due at once, edits before replies.
+   A channel that has to wait keeps its order and holds up no other. What Slack keeps failing at although it answers
+   otherwise goes last, and holds up nothing.
 """
 
 from __future__ import annotations
@@ -230,6 +232,7 @@ class Announcer:
         self._passing: dict[str, str] = {}
         self._refused: dict[str, Refusal] = {}
         self._failures: dict[str, Failure] = {}
+        self._due_since: dict[str, datetime] = {}
         self._failed = False  # whether Slack failed at what it was last asked to carry out
         self._answers = True  # whether it answered just before that
         self._started = clock.now()
@@ -307,6 +310,7 @@ class Announcer:
         self._limits.keep(frozenset().union(*self._owed.values()))
         self._failures = {a.key: self._failures[a.key] for a in owed if a.key in self._failures}
         due = [a for a in owed if self._may_be_tried(a)]
+        self._due_since = {a.key: self._due_since.get(a.key, self._clock.now()) for a in due}
         if not due and (not self.reachable or self._clock.monotonic() - self._answered_at >= self._quiet_s):
             return await self._greet()
         if self._failed and not await self._does_answer():
@@ -447,7 +451,18 @@ class Announcer:
             rank = Rank.SUMMARY if len(about) > 1 else Rank.OPENING
             tasks.append(Task(rank=rank, act=Act.POST, channel=channel, about=tuple(about[:MOST_AT_ONCE])))
         order = {a.key: place for place, a in enumerate(due)}
-        return sorted(tasks, key=lambda task: (task.rank, order[task.about[0].key]))
+        now = self._clock.now()
+
+        def place(task: Task) -> tuple[Rank, datetime, Rank, int]:
+            about = task.about[0]
+            if task.rank not in (Rank.EDIT, Rank.REPLY):
+                return task.rank, now, task.rank, order[about.key]
+            # One that changes all the time would for ever go before the younger ones, and edits before any reply.
+            posted = self._posted(about)
+            since = posted.at if posted else self._due_since.get(about.key, now)
+            return Rank.EDIT, since, task.rank, order[about.key]
+
+        return sorted(tasks, key=place)
 
     def _is_late(self, announcement: Announcement) -> bool:
         missed = announcement.missed

@@ -72,6 +72,25 @@ async def test_openings_go_before_edits_and_edits_before_replies(desk: Desk) -> 
         ]
 
 
+async def test_one_that_changes_all_the_time_keeps_neither_the_end_of_another_nor_its_reply_waiting(
+    desk: Desk,
+) -> None:
+    async with desk.live(pace=Pace(rate=10, burst=1)):
+        desk.open(1)
+        desk.open(2)
+        await desk.settled()
+        desk.clock.pass_by(60)
+        number = 0
+        async with asyncio.timeout(20):
+            while not desk.replies():
+                number += 1
+                desk.change(1, evidence=(f"seen {number}",))
+                if number == 20:
+                    desk.end(2)
+                await asyncio.sleep(0.01)
+        assert ":large_green_circle:" in desk.texts()[1]
+
+
 async def test_a_channel_that_slack_asks_patience_for_holds_up_no_other_and_no_edit_of_its_own(desk: Desk) -> None:
     async with desk.live(escalate_to=DUTY):
         desk.open(1)
