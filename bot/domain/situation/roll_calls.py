@@ -50,22 +50,18 @@ def called(state: Situation, event: RollCallTaken, at: datetime, cluster: Cluste
         for (director, service, server), since in state.removed.items()
         if since > event.asked_at or not _void(event.answer(director), service, server)
     }
-    quorumless = {
-        (director, service): since
-        for (director, service), since in state.quorumless.items()
-        if since > event.asked_at
-        or not (_is_another(state, event.answer(director)) or _serves_again(event.answer(director), service, removed))
-    }
     readdressed = {i: (d, since) for i, (d, since) in state.readdressed.items() if since > event.asked_at}
     gaps = {d: why for d, why in state.gaps.items() if event.answer(d) is None}
     missed = {k: said for k, said in state.missed.items() if said.at > event.asked_at or event.answer(k[0]) is None}
+    restored = {**state.restored, **_put_back(state, event)}
+    back = {**restored, **dict.fromkeys(state.removed.keys() - removed.keys(), event.asked_at)}
     held = replace(
         held,
         claims=_faults_looked_at(state, event),
         returned=_returned(state, event, removed),
         removed=removed,
-        restored={**state.restored, **_put_back(state, event)},
-        quorumless=quorumless,
+        restored=restored,
+        quorumless=_quorumless(state, event, removed, back),
         readdressed=readdressed,
         gaps=gaps,
         missed=missed,
@@ -199,10 +195,29 @@ def _is_another(state: Situation, answer: RollCallAnswer | None) -> bool:
     return answer is not None and answer.answered and (gone(answer) or _started_anew(state, answer))
 
 
-def _serves_again(
-    answer: RollCallAnswer | None, service: str, removed: Mapping[tuple[str, str, str], datetime]
-) -> bool:
-    """Whether the answer voids a lost quorum: the service takes clients, and none of its real servers is out.
+def _quorumless(
+    state: Situation,
+    event: RollCallTaken,
+    removed: Mapping[tuple[str, str, str], datetime],
+    back: Mapping[tuple[str, str, str], datetime],
+) -> Mapping[tuple[str, str], datetime]:
+    """The quorums that are lost still, by what is out of the tables now, and by when what was out came *back*."""
+    return {
+        (director, service): since
+        for (director, service), since in state.quorumless.items()
+        if since > event.asked_at
+        or not (
+            _is_another(state, event.answer(director))
+            or (
+                _serves(event.answer(director), service, removed)
+                and any(key[:2] == (director, service) and at >= since for key, at in back.items())
+            )
+        )
+    }
+
+
+def _serves(answer: RollCallAnswer | None, service: str, removed: Mapping[tuple[str, str, str], datetime]) -> bool:
+    """Whether the director has *service* with real servers that take clients, and with none of them out.
 
     One that is still out may be one too many: how many the quorum takes, keepalived alone knows.
     """
