@@ -338,6 +338,16 @@ def test_a_lost_quorum_is_void_once_the_table_has_every_real_server_again() -> N
     assert [i.open for i in incidents(pen)] == [False]
 
 
+def test_a_lost_quorum_is_void_also_where_no_look_was_there_in_time_to_find_the_real_servers_missing() -> None:
+    lost = QuorumChanged(cluster="site", director="sv1", service=key_of(SITE.service("http")), up=False)
+    pen = Pen().says(0.5, "sv1", VrrpState.MASTER).all_well(1).at(10, lost).all_well(20)
+    assert world_of(pen, SITE).situations["site"].quorumless, "nothing has come back: it may take more than there are"
+    pen.check(22, "sv1", "web1", up=False)
+    words = Pen(lines=list(pen.lines)).check(24, "sv1", "web1", up=True)
+    assert not world_of(words.all_well(30), SITE).situations["site"].quorumless
+    assert not world_of(pen.all_well(30), SITE).situations["site"].quorumless
+
+
 # --- what the fleet file no longer has --------------------------------------------------------------------------------
 
 RENAMED = replace(
