@@ -259,15 +259,16 @@ class Announcer:
         """Whether Slack took what was last said, as far as is known."""
         return self.away_since is None
 
-    def unsaid_since(self, key: str, channel: str) -> datetime | None:
-        """Since when what is due of *key* cannot be said in *channel*: Slack is away, refuses it, or asks to wait.
+    def unsaid_since(self, key: str, channel: str | None = None) -> datetime | None:
+        """Since when what is due of *key* cannot be said: Slack is away, refuses it, or asks to wait.
 
-        None where it can be said, and where Slack shows it as it is.
+        With a *channel*, only to wait there counts; else wherever it is to be said. None where it can be said, and
+        where Slack shows it as it is.
         """
         if key not in self._owed:
             return None
         refusal = self._refused.get(key)
-        limit = self._limits.since({place for place in self._owed[key] if place[0] == channel})
+        limit = self._limits.since({place for place in self._owed[key] if channel in (None, place[0])})
         failure = self._failures.get(key)
         known = (self.away_since, limit, refusal.since if refusal else None, failure.since if failure else None)
         return min((at for at in known if at is not None), default=None)

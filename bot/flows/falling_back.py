@@ -26,8 +26,8 @@ LONGEST_WAIT_S = 60.0
 class Silence(Protocol):
     """Who knows since when something cannot be said in Slack (the announcer)."""
 
-    def unsaid_since(self, key: str, channel: str) -> datetime | None:
-        """Since when what is due of *key* cannot be said in *channel*; None where it can, or is said."""
+    def unsaid_since(self, key: str) -> datetime | None:
+        """Since when what is due of *key* cannot be said where it is to be said; None where it can, or is said."""
         ...
 
 
@@ -133,7 +133,6 @@ class Fallback:
 
     def _due(self, way: str) -> Iterator[Word]:
         for name, incidents in self._chronicle.world.incidents.items():
-            channel = self._channels.get(name)
             for incident in incidents.all:
                 began, ended = self._told(incident, way)
                 since = None
@@ -142,7 +141,7 @@ class Fallback:
                     if incident.open:
                         continue
                     key = _end(incident, incident.changes if ended else 0)
-                elif channel and (since := self._unsaid(incident, channel)):
+                elif name in self._channels and (since := self._unsaid(incident)):
                     # The same incident goes on: who was told that it is over has to be told that it is not.
                     key = _beginning(incident, incident.changes if began else 0)
                 else:
@@ -163,7 +162,7 @@ class Fallback:
     def _sent(self, key: str, way: str) -> bool:
         return (key, way) in self._chronicle.world.sent or (key, way) in self._unrecorded
 
-    def _unsaid(self, incident: Incident, channel: str) -> datetime | None:
+    def _unsaid(self, incident: Incident) -> datetime | None:
         """Since when Slack cannot show *incident*, which is open, as it is, if that is long enough ago.
 
         One that Slack shows already, unchanged, is known; one that has grown since, or is to be escalated, is not.
@@ -171,7 +170,7 @@ class Fallback:
         now, key = self._clock.now(), key_of(incident)
         if not incident.open or not to_be_told(incident, self._chronicle.world, now):
             return None
-        known = (self._silence.unsaid_since(about, channel) for about in (key, f"{key}:escalation"))
+        known = (self._silence.unsaid_since(about) for about in (key, f"{key}:escalation"))
         since = min((at for at in known if at is not None), default=None)
         return since if since and (now - since).total_seconds() >= self._after_s else None
 

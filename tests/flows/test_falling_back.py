@@ -171,6 +171,24 @@ async def test_an_escalation_that_slack_does_not_take_is_sent(desk: Desk) -> Non
         assert way.heads() == [("incident:site:1", True)]
 
 
+async def test_an_escalation_whose_own_channel_takes_nothing_for_long_is_sent(desk: Desk) -> None:
+    way = Letterbox()
+    async with desk.live(escalate_to=DUTY), falling_back(desk, way):
+        desk.clock.pass_by(1)
+        desk.open(1)
+        await desk.settled()
+        desk.slack.faults.rate_limited(1, retry_after=3600, methods=frozenset({"chat.postMessage"}))
+        desk.change(1, escalated_at=desk.clock.now())
+        await desk.slack.wait_for(lambda: [c for c in desk.slack.calls if c.status == 429], 20)
+        await a_while()
+        desk.clock.pass_by(50)
+        await a_while()
+        assert way.got == []
+        desk.clock.pass_by(20)
+        await until(lambda: way.got)
+        assert way.heads() == [("incident:site:1", True)]
+
+
 async def test_that_slack_is_away_is_sent(desk: Desk) -> None:
     way = Letterbox()
     slack = frozenset({Trouble(matter=Matter.SENSE, subject=Sense.SLACK.value)})
