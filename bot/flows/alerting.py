@@ -261,7 +261,7 @@ class RollCaller:
         world = self._chronicle.world
         situation = world.situations[self._cluster.name]
         contested = bool(situation.contested)
-        if not demanded and not is_news(situation, taken, self._clock.now(), self._cluster, world.operations):
+        if not demanded and not self._is_news(taken):
             return
         try:
             await self._chronicle.append(Entry(event=taken))
@@ -269,6 +269,16 @@ class RollCaller:
             log.error("roll call not recorded", cluster=self._cluster.name, error=str(error))
         if world.situations[self._cluster.name].contested and not contested:
             self._urgent.set()
+
+    def _is_news(self, taken: RollCallTaken) -> bool:
+        """Whether *taken* is worth keeping. Where that cannot be worked out it is: the chronicle says what is wrong."""
+        world = self._chronicle.world
+        situation = world.situations[self._cluster.name]
+        try:
+            return is_news(situation, taken, self._clock.now(), self._cluster, world.operations)
+        except Exception:
+            log.exception("what a roll call means could not be worked out", cluster=self._cluster.name)
+            return True
 
     async def _reconcile(self) -> None:
         """Insert the events that the stream should have told and did not, as observed."""

@@ -14,7 +14,7 @@ from bot.domain.troubles import Matter, Trouble
 from bot.flows.alerting import RollCaller
 from bot.flows.chronicle import Chronicle
 from bot.flows.ports import Entry
-from tests.domain.reference import FLEET, SITE, VIP
+from tests.domain.reference import FLEET, NOON, SITE, VIP
 from tests.fakes.journal import MemoryJournal
 from tests.fakes.shell import FakeHost, FakeShell, Reply
 from tests.fakes.shell import ip as quick_ip
@@ -219,3 +219,17 @@ async def test_it_ends_when_told_so_also_in_the_moment_in_which_it_is_asked_to_c
     running.cancel()
     assert done, "it went on"
     assert running.cancelled()
+
+
+async def test_answers_that_cannot_be_folded_do_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Slow.at_work() as slow:
+        slow.gate.set()
+        await slow.taken(1)
+
+        def defect(*_: object) -> bool:
+            raise KeyError("a defect")
+
+        monkeypatch.setattr("bot.flows.alerting.is_news", defect)
+        answer = (await slow.taken(1))[0].answers
+        await slow.caller._record("routine", NOON, answer, demanded=False)
+        assert (await slow.taken(2))[1].reason == "routine"
