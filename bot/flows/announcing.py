@@ -192,6 +192,14 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """When nothing could be posted in one channel, because Slack asked for much patience there."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """What Slack could not carry out, ``since`` when, and how many ``times`` it did so while it answered otherwise."""
 
@@ -244,6 +252,7 @@ class Announcer:
         # What was over before this moment could not be said while it was news.
         self._able_since = self._started
         self._gap_since: datetime | None = None
+        self._gaps: dict[str, Gap] = {}
         self._overtaken = False
         # What Slack does not show as it is, and what has to be done in which channel before it does.
         self._owed: dict[str, frozenset[tuple[str, Act]]] = {}
@@ -387,7 +396,8 @@ class Announcer:
         if refusal and refusal.digest == announcement.digest and self._clock.monotonic() < refusal.until:
             return False
         if announcement.settles and not self._posted(announcement):
-            return self.reachable and self._clock.now() - self._able_since >= announcement.settles
+            able_since = self._able_to_post_since(announcement.channel)
+            return self.reachable and self._clock.now() - able_since >= announcement.settles
         return True
 
     def _posted(self, announcement: Announcement) -> Posted | None:
@@ -467,7 +477,14 @@ class Announcer:
 
     def _is_late(self, announcement: Announcement) -> bool:
         missed = announcement.missed
-        return missed is not None and (not self.reachable or missed.ended <= self._able_since)
+        if missed is None:
+            return False
+        return not self.reachable or missed.ended <= self._able_to_post_since(announcement.channel)
+
+    def _able_to_post_since(self, channel: str) -> datetime:
+        """What was over before then could not be said in *channel* while it was news."""
+        gap = self._gaps.get(channel)
+        return max(self._able_since, gap.until) if gap else self._able_since
 
     def _task(self, announcement: Announcement) -> Task:
         stands = self._posted(announcement) or announcement.key in self._standing
@@ -512,8 +529,9 @@ class Announcer:
         self._limits.block(task.channel, task.act, until, self._clock.now())
         if error.retry_after_s > LONG_WAIT_S:
             log.warning("slack asks for patience", channel=task.channel, act=task.act.value, error=str(error))
-            self._gap_since = self._clock.now()
-            self._able_since = self._gap_since + timedelta(seconds=error.retry_after_s)
+            if task.act is not Act.UPDATE:
+                now = self._clock.now()
+                self._gaps[task.channel] = Gap(since=now, until=now + timedelta(seconds=error.retry_after_s))
 
     def _lost(self, task: Task, error: MessengerUnavailable) -> None:
         now = self._clock.now()
@@ -617,8 +635,10 @@ class Announcer:
     async def _sum_up(self, task: Task) -> None:
         """Say in one message what began and ended while nothing could be said."""
         missed = [a.missed for a in task.about if a.missed]
-        slack_away = self._gap_since is not None
-        since = min((self._gap_since or missed[0].began, *(m.ended if slack_away else m.began for m in missed)))
+        gap = self._gaps.get(task.channel)
+        gaps = [at for at in (self._gap_since, gap.since if gap else None) if at is not None]
+        slack_away = bool(gaps)
+        since = min((max(gaps, default=missed[0].began), *(m.ended if slack_away else m.began for m in missed)))
         message = backlog_message(missed, since, self._clock.now(), slack_away=slack_away)
         keys = [a.key for a in task.about]
         ref = await self._messenger.post(task.channel, message, key=f"backlog:{keys[0]}", covers=keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from bot.domain.events import Sense
 from bot.domain.incidents import Kind, Matter, Trouble
 from bot.views.message import SlackMessage
-from tests.flows.desk import DUTY, SITE, Desk, a_desk
+from tests.flows.desk import DUTY, SITE, Desk, a_desk, incident
 from tests.views.slack import shown
 
 
@@ -110,6 +111,35 @@ async def test_what_ended_while_slack_was_there_is_never_summed_up(desk: Desk) -
         desk.end(1, 2)
         await desk.settled()
         assert len(desk.texts()) == 2
+
+
+@pytest.mark.parametrize("where", ["edits", "another channel", "here"])
+async def test_only_where_posts_have_to_wait_for_long_what_is_over_is_summed_up(where: str, desk: Desk) -> None:
+    async with desk.live(escalate_to=DUTY):
+        desk.clock.pass_by(1)
+        desk.open(1)
+        await desk.settled()
+        methods = {"chat.update"} if where == "edits" else {"chat.postMessage"}
+        desk.slack.faults.rate_limited(1, retry_after=600, methods=frozenset(methods))
+        if where == "here":
+            desk.open(4)
+        else:
+            desk.change(1, evidence=("refused",), escalated_at=desk.clock.now() if where == "another channel" else None)
+        await desk.slack.wait_for(lambda: [c for c in desk.slack.calls if c.status == 429], 20)
+        await asyncio.sleep(0.1)
+        desk.clock.pass_by(60)
+        began = desk.clock.now()
+        desk.clock.pass_by(5)
+        # Two that were over before they were to be told, because an effect waits for its cause.
+        over = [replace(incident(n, began), resolved_at=desk.clock.now()) for n in (2, 3)]
+        desk.happens(*over)
+        if where == "here":
+            assert desk.announcer
+            desk.announcer._limits._until.clear()  # as if the ten minutes were over for Slack
+        await desk.slack.wait_for(lambda: len(desk.texts()) >= 3, 20)
+        await asyncio.sleep(0.1)
+        assert len(desk.texts()) == 3
+        assert ["2 incidents" in text for text in desk.texts()] == [False, False, where == "here"]
 
 
 async def test_after_a_long_absence_of_the_bot_what_is_over_is_summed_up(desk: Desk) -> None:
