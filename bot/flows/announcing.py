@@ -22,7 +22,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 
 import structlog
@@ -88,6 +88,17 @@ class Announcement:
         """Digest the message, once: it is compared at each look."""
         said = json.dumps([self.message.text, self.message.blocks], sort_keys=True)
         object.__setattr__(self, "digest", hashlib.sha256(said.encode()).hexdigest()[:16])
+
+
+def _moments(world: World) -> Iterator[datetime]:
+    """When what may have been told happened, by the clock of that time; at least one moment."""
+    yield datetime.min.replace(tzinfo=UTC)
+    for incident in (i for incidents in world.incidents.values() for i in incidents.all):
+        moments = (incident.opened_at, incident.resolved_at, incident.worse_at)
+        yield from (m for m in (*moments, incident.reminded_at, incident.escalated_at) if m is not None)
+    yield from (operation.requested_at for operation in world.operations.by_id.values())
+    for test in world.selftests.by_id.values():
+        yield from (m for m in (test.first_heard_at, test.finished_at) if m is not None)
 
 
 # From the folds and the time: what should stand in Slack, openings in the order in which they happened.
@@ -244,6 +255,9 @@ class Announcer:
         self._failed = False  # whether Slack failed at what it was last asked to carry out
         self._answers = True  # whether it answered just before that
         self._started = clock.now()
+        # The clock may have been set back since the last run (a power failure): what that one told, it told before
+        # this one all the same.
+        self._inherited_until = max(self._started, *_moments(chronicle.world))
         # What this run has posted without knowing whether it arrived, what it has looked for in vain, and what it has
         # found (or posted) that the journal does not know of yet.
         self._doubtful: set[str] = set()
@@ -411,7 +425,7 @@ class Announcer:
         key = announcement.key
         if self._posted(announcement) or key in self._standing or key in self._absent:
             return False
-        return announcement.born <= self._started or key in self._doubtful
+        return announcement.born <= self._inherited_until or key in self._doubtful
 
     def _unsure(self, due: Sequence[Announcement]) -> Iterator[Task]:
         """What has to be looked for before it may be posted, by where it would stand."""

@@ -85,6 +85,7 @@ class Desk:
         """An announcer from its start to its death. *messenger* and *journal* may put something in between."""
         self.chronicle = Chronicle(journal(self.journal), FLEET)
         await self.chronicle.catch_up()
+        self._fill(self.chronicle)
         real = SlackMessenger(self.slack.bot_token, self.slack.base_url)
         self.announcer = Announcer(
             self.chronicle,
@@ -130,8 +131,11 @@ class Desk:
 
     def _show(self) -> None:
         if self.chronicle is not None and self.announcer is not None:
-            self.chronicle.world.incidents["site"] = Incidents(all=tuple(self.incidents.values()))
+            self._fill(self.chronicle)
             self.announcer.wake()
+
+    def _fill(self, chronicle: Chronicle) -> None:
+        chronicle.world.incidents["site"] = Incidents(all=tuple(self.incidents.values()))
 
     # --- looking ---
 

@@ -228,6 +228,19 @@ async def test_the_story_of_what_was_told_before_a_death_is_in_its_thread_althou
         assert len(desk.replies()) == 1
 
 
+async def test_after_a_death_with_a_clock_that_was_set_back_nothing_is_posted_twice(desk: Desk) -> None:
+    async with desk.live(escalate_to=DUTY):
+        desk.open(1)
+        desk.clock.pass_by(20)
+        desk.change(1, escalated_at=desk.clock.now())
+        await desk.settled()
+    desk.journal.store.recorded.clear()  # the record of the post is what the death took along
+    desk.clock.pass_by(-60)
+    async with desk.live(escalate_to=DUTY):
+        await desk.settled()
+        assert (len(desk.texts()), len(desk.texts(DUTY))) == (1, 1)
+
+
 async def test_what_was_told_before_a_death_and_is_withdrawn_since_is_corrected(desk: Desk) -> None:
     async with desk.live():
         desk.open(1)
