@@ -96,8 +96,14 @@ class World:
         )
 
     def has_told(self, incident: Incident) -> bool:
-        """Whether Slack shows the end of *incident*."""
+        """Whether Slack shows the end of *incident*.
+
+        One that is withdrawn has none, but what stands of it is to be corrected. As nobody knows when it was withdrawn,
+        nobody knows whether that is shown already where it was ever told.
+        """
         posted = self.posted.get(key_of(incident))
+        if incident.withdrawn:
+            return posted is None
         return posted is not None and (incident.resolved_at is None or posted.at >= incident.resolved_at)
 
     def copy(self) -> World:

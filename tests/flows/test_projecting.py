@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Event, MessagePosted, MuteCleared, MuteSet, Recorded
+from bot.domain.events import Event, IncidentAcknowledged, MessagePosted, MuteCleared, MuteSet, Recorded
 from bot.domain.incidents import Incident, Incidents
+from bot.domain.incidents.work import KEPT
 from bot.flows.announcing import Announcement
 from bot.flows.chronicle import SUMMED_UP, World, fold
 from bot.flows.projecting import in_words, projection
@@ -264,3 +265,26 @@ def test_what_is_too_early_to_be_told_is_not_worded() -> None:
 def test_an_escalation_that_somebody_has_answered_is_worded_in_case_that_it_stands() -> None:
     story = Story(escalate_to="#duty").posted(0).now(escalated_at=at(15), acknowledged_by=ALICE)
     assert story.drawn_up(20)["escalation"].only_if_standing
+
+
+@pytest.mark.parametrize(("posted", "hours", "kept"), [(True, 1, True), (False, 1, False), (True, 13, False)])
+def test_what_stands_in_slack_and_is_withdrawn_is_remembered_however_much_is_over_since(
+    posted: bool, hours: int, kept: bool
+) -> None:
+    world = World.of(FLEET)
+    withdrawn = replace(incident(1, NOON), withdrawn=True, part_of=2)
+    newer = tuple(replace(incident(n, NOON), resolved_at=at(1)) for n in range(2, 2 + 2 * KEPT))
+    told = [withdrawn, *newer] if posted else [*newer]
+    events: list[tuple[timedelta, Event]] = [
+        (timedelta(minutes=1), MessagePosted(key=f"incident:site:{i.id}", channel="C1", ts="1.0", digest="x"))
+        for i in told
+    ]
+    last = incident(newer[-1].id + 1, NOON)
+    events.append((timedelta(hours=hours), IncidentAcknowledged(cluster="site", incident=last.id, by=ALICE)))
+    world.incidents["site"] = Incidents(all=(withdrawn, *newer, last))
+    for sequence, (after, event) in enumerate(events, 1):
+        recorded = Recorded(sequence=sequence, recorded_at=NOON + after, at_source=NOON + after, event=event)
+        fold(world, recorded, FLEET)
+    remembered = [i.id for i in world.incidents["site"].all]
+    assert (1 in remembered) is kept
+    assert 2 not in remembered

@@ -71,9 +71,12 @@ class Work:
         return Incidents(all=tuple(i for i in every if i.id not in gone), outages=self.outages)
 
     def _is_owed(self, incident: Incident) -> bool:
-        """Whether people have still to be told of *incident*, which is over: Slack may be away for hours."""
-        ended = incident.resolved_at
-        return ended is not None and not incident.withdrawn and self.at - ended <= UNTOLD and not self._told(incident)
+        """Whether people have still to be told of *incident*, which is over: Slack may be away for hours.
+
+        One that is withdrawn is told to nobody; but where it stood in Slack before, that has to be corrected.
+        """
+        ended = incident.opened_at if incident.withdrawn else incident.resolved_at
+        return ended is not None and self.at - ended <= UNTOLD and not self._told(incident)
 
     def _is_as_before(self) -> bool:
         # Most events change no incident; and whoever holds on to what was worked out from it sees that at a glance.
