@@ -269,7 +269,8 @@ def facts(incident: Incident) -> list[str]:
         found.append(UNMEASURED)
     if incident.kind in (Kind.DIRECTOR_LOST, Kind.DIRECTOR_PAUSED) and incident.cause in AWAY:
         found.append(AWAY[incident.cause])
-    found += [f"{'' if incident.open else 'was: '}{reason}" for reason in incident.why]
+    # Why the VIP does not answer is no reason any more once it does, though the rest of the story goes on.
+    found += [f"{'' if _fails(incident, Matter.VIP) else 'was: '}{reason}" for reason in incident.why]
     found += _evidence(incident)
     if incident.kind is Kind.SERVICE_DOWN:
         # Where a quorum was lost, it may be that no real server is known to be down.

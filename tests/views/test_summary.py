@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from bot.domain.deeds import Deed, deeds_of
 from bot.domain.events import Actor, IncidentAcknowledged, MuteSet, Via, VrrpState
 from bot.domain.health import Outcome
+from bot.domain.incidents import Incident, Kind, Matter, Trouble
 from bot.flows.chronicle import World, fold
 from bot.views.incident import resolution_message
-from bot.views.incident_words import summary
+from bot.views.incident_words import facts, summary
 from tests.domain.reference import FLEET, NOON, Pen, answer
 from tests.views.slack import shown
 
@@ -73,3 +75,21 @@ def test_what_many_did_is_cut_with_the_number_of_what_is_left_out() -> None:
     deeds = [Deed(at=NOON + timedelta(seconds=n), by=BOB, what=f"drain web1 (op{n}): drained") for n in range(11)]
     told = summary(incident, deeds)
     assert told[-2:] == ["bob at 12:00:07: drain web1 (op7): drained", "and 3 more deeds"]
+
+
+def test_why_the_vip_did_not_answer_is_past_once_it_does_although_the_story_goes_on() -> None:
+    reason = "the SNAT rule on sv2 is there, and counts no packet"
+    vip, lost = Trouble(matter=Matter.VIP, subject="VI_1"), Trouble(matter=Matter.DIRECTOR, subject="sv1")
+    incident = Incident(
+        id=7,
+        kind=Kind.DIRECTOR_LOST,
+        cluster="site",
+        subject="sv1",
+        opened_at=NOON,
+        hold_until=NOON,
+        troubles=frozenset({vip, lost}),
+        seen=frozenset({vip, lost}),
+        why=(reason,),
+    )
+    assert reason in facts(incident)
+    assert f"was: {reason}" in facts(replace(incident, troubles=frozenset({lost})))
