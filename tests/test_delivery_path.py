@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from bot.local.slack import ChannelSetup, Config, StandIn
-from tests.bench.processes import health, running_bot
+from tests.bench.processes import running_bot
 from tests.bench.site import BotFiles, Cluster, play_director, write_bot
 from tests.contracts.sshd import Sshd, new_key
 
@@ -57,13 +56,6 @@ async def webhook(words: list[dict[str, Any]]) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def first_look(files: BotFiles) -> None:
-    """Wait for the first roll call: an sshd that stops in the middle of it refuses the bot, which is another story."""
-    async with aiohttp.ClientSession() as session, asyncio.timeout(120):
-        while (await health(session, files) or {}).get("journal", 0) < 2:
-            await asyncio.sleep(0.05)
-
-
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
@@ -91,7 +83,6 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             directory=files.directory, port=files.port, environ=dict(files.environ) | {"LVSBOT_FALLBACK_URL": url}
         )
         await stack.enter_async_context(running_bot(files, slack))
-        await first_look(files)
         yield Site(slack=slack, sshd=sshd, log=files.directory / "bot.log", words=words)
         assert SECRET not in (files.directory / "bot.log").read_text()
 
