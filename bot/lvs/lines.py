@@ -60,10 +60,11 @@ class Line:
         return address, self.whole(match["port"], "port", 65535)
 
 
-def lines_of(tool: str, text: str) -> list[Line]:
+def numbered(text: str) -> list[tuple[int, str]]:
     """The lines of *text* that are not blank. Only a line feed ends one: str.splitlines knows ten other characters."""
-    return [
-        Line(tool=tool, number=number, text=line)
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
+    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+
+
+def lines_of(tool: str, text: str) -> list[Line]:
+    """The lines of *text*, which *tool* printed, that are not blank."""
+    return [Line(tool=tool, number=number, text=line) for number, line in numbered(text)]

@@ -10,7 +10,7 @@ from bot.domain.copies import replace
 from bot.domain.fleet import Address, Forwarding, Protocol
 from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, ServiceKey
 from bot.lvs.errors import Unreadable
-from bot.lvs.lines import Line
+from bot.lvs.lines import Line, numbered
 
 TOOL = "/proc/net/ip_vs"
 HEADING = (
@@ -51,7 +51,7 @@ def parse_table(text: str) -> IpvsTable:
     kernel's own ticks, so that it is left out, and a firewall mark does not tell its family, which is taken from its
     destinations. A listing can be *torn*, as ipvsadm's can.
     """
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    lines = numbered(text)
     for place, pattern in enumerate(HEADING):
         if place >= len(lines):
             raise _line(place + 1, "").unreadable("the listing ends before its heading does")

@@ -132,14 +132,19 @@ async def test_what_is_open_is_sent_once_slack_has_been_away_for_long_and_so_is_
         assert len(way.got) == 2
 
 
+async def told_while_away(desk: Desk, way: Letterbox) -> None:
+    """Slack goes away, an incident opens, and *way* is told."""
+    desk.slack.faults.down()
+    desk.open(1)
+    await desk.away()
+    desk.clock.pass_by(70)
+    await until(lambda: way.got)
+
+
 async def test_what_begins_while_slack_has_been_away_for_long_is_sent_at_once(desk: Desk) -> None:
     way = Letterbox()
     async with desk.live(), falling_back(desk, way):
-        desk.slack.faults.down()
-        desk.open(1)
-        await desk.away()
-        desk.clock.pass_by(70)
-        await until(lambda: way.got)
+        await told_while_away(desk, way)
         desk.open(2)
         await until(lambda: len(way.got) == 2)
         assert way.heads() == [("incident:site:1", True), ("incident:site:2", True)]
@@ -221,11 +226,7 @@ async def test_what_ended_before_that_or_stands_in_slack_as_it_is_is_not_sent(de
 async def test_who_was_told_of_it_is_told_of_its_end_although_slack_is_back(desk: Desk) -> None:
     way = Letterbox()
     async with desk.live(), falling_back(desk, way):
-        desk.slack.faults.down()
-        desk.open(1)
-        await desk.away()
-        desk.clock.pass_by(70)
-        await until(lambda: way.got)
+        await told_while_away(desk, way)
         desk.slack.faults.clear()
         await desk.settled()
         desk.open(2)
@@ -266,11 +267,7 @@ async def test_what_is_told_as_over_and_begins_again_is_sent_again(journal_fails
 async def test_what_begins_again_where_slack_shows_it_is_not_sent_and_nor_is_its_end(desk: Desk) -> None:
     way = Letterbox()
     async with desk.live(), falling_back(desk, way):
-        desk.slack.faults.down()
-        desk.open(1)
-        await desk.away()
-        desk.clock.pass_by(70)
-        await until(lambda: way.got)
+        await told_while_away(desk, way)
         desk.slack.faults.clear()
         await desk.settled()
         desk.end(1)
