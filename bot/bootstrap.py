@@ -34,13 +34,14 @@ from bot.entrypoints.slack import SlackListeners, make_app
 from bot.entrypoints.socket_mode import SocketMode
 from bot.entrypoints.webhook import DirectorAccess, Heartbeat, WebhookSettings, webhook_routes
 from bot.flows.adopting import Adopter
-from bot.flows.alerting import Heartbeats, RollCaller, watch_silence
+from bot.flows.alerting import RollCaller
 from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
 from bot.flows.doctor import Doctor
 from bot.flows.errands import Errands
 from bot.flows.falling_back import Fallback
 from bot.flows.hands import Hands
+from bot.flows.listening import Heartbeats, watch_silence
 from bot.flows.operating import Operator
 from bot.flows.pinging import DeadMansSwitch
 from bot.flows.ports import Entry, JournalUnavailable, MessageRefused, MessengerUnavailable

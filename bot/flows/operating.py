@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.domain.commands import Command, Verb
+from bot.domain.draining import counted, emptied, hinders, weighted
 from bot.domain.events import (
     Actor,
     OperationCancelled,
@@ -29,7 +30,7 @@ from bot.domain.events import (
     Verdict,
 )
 from bot.domain.fleet import Cluster, NotFound, RealServer, VirtualService
-from bot.domain.observed import IpvsDestination, IpvsTable, Observed, destination_of, key_of
+from bot.domain.observed import IpvsDestination, IpvsTable, destination_of, key_of
 from bot.domain.operations import Operation, Phase
 from bot.domain.plans import NothingToDo, Plan, Refusal, plan_drain, plan_restore, still_holds
 from bot.domain.policy import Denied, Roles, decide
@@ -380,14 +381,7 @@ class Operator:
         """Judge by the tables of all directors: another process may have taken one of them back to 0 meanwhile."""
         cluster = self._chronicle.fleet.cluster(operation.cluster)
         server = cluster.real_server(operation.real_server)
-        seen = await observe_all(self._shell, cluster)
-        configured = {s.name for s in cluster.services_of(server.name) if (m := s.member(server.name)) and m.weight}
-        at_0 = [
-            f"{one.director} shows weight 0 in {service.name}"
-            for one in seen
-            for service in cluster.services_of(server.name)
-            if one.table is not None and service.name in configured and _weight(one.table, service, server) == 0
-        ]
+        at_0 = emptied(await observe_all(self._shell, cluster), cluster, server)
         if at_0:
             await self._finish(operation, Verdict.FAILED, f"{'; '.join(at_0)}: ask again")
         else:
@@ -406,17 +400,17 @@ class Operator:
                 await self._finish(operation, Verdict.SUPERSEDED, "another operation took over")
                 return
             seen = await observe_all(self._shell, cluster)
-            counts = _counts(seen, cluster, server)
+            counts = counted(seen, cluster, server)
             self.connected[operation.id] = counts
             self._on_count()
             # A listing can be torn while keepalived rebuilds its table: nobody is told "drained" on one look.
-            well = all(left == 0 for left in counts.values()) and not _weighted(seen, cluster, server)
+            well = all(left == 0 for left in counts.values()) and not weighted(seen, cluster, server)
             empty = empty + 1 if well else 0
             if empty == 2:
                 await self._finish(operation, Verdict.DRAINED, "")
                 return
             if self._overdue(operation, began):
-                await self._finish(operation, Verdict.STILL_CONNECTED, _hinders(counts, seen, cluster, server))
+                await self._finish(operation, Verdict.STILL_CONNECTED, hinders(seen, cluster, server))
                 return
             await asyncio.sleep(self._poll_s)
 
@@ -452,45 +446,6 @@ def _intention(operation: Operation, steps: tuple[Step, ...]) -> OverrideSet | O
 def _weight(table: IpvsTable, service: VirtualService, server: RealServer) -> int | None:
     found = destination_of(table, service, server)
     return None if found is None else found.weight
-
-
-def _counts(observed: tuple[Observed, ...], cluster: Cluster, server: RealServer) -> dict[str, int | None]:
-    """Active connections of *server* by director; None of one that could not be asked."""
-    return {
-        one.director: None if one.table is None else sum(d.active for d in _places(one.table, cluster, server))
-        for one in observed
-    }
-
-
-def _weighted(observed: tuple[Observed, ...], cluster: Cluster, server: RealServer) -> tuple[str, ...]:
-    """The directors that send new connections to *server*."""
-    return tuple(
-        one.director
-        for one in observed
-        if one.table is not None and any(d.weight for d in _places(one.table, cluster, server))
-    )
-
-
-def _places(table: IpvsTable, cluster: Cluster, server: RealServer) -> list[IpvsDestination]:
-    found = (destination_of(table, service, server) for service in cluster.services_of(server.name))
-    return [destination for destination in found if destination is not None]
-
-
-def _hinders(
-    counts: Mapping[str, int | None], observed: tuple[Observed, ...], cluster: Cluster, server: RealServer
-) -> str:
-    """Why *server* is not drained after all that time, in words."""
-    left = sum(count or 0 for count in counts.values())
-    unread = [director for director, count in counts.items() if count is None]
-    weighted = _weighted(observed, cluster, server)
-    return "; ".join(
-        (
-            *([f"{left} active connection{' is' if left == 1 else 's are'} left"] if left else []),
-            *(f"{director} cannot be asked" for director in unread),
-            *(f"{director} gives it new connections" for director in weighted),
-            *([] if left or unread or weighted else ["its last connection has only just ended"]),
-        )
-    )
 
 
 def _failed(operation: Operation) -> str:

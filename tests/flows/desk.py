@@ -13,8 +13,9 @@ from typing import Any
 from bot.adapters.messenger import SlackMessenger
 from bot.domain.events import Actor, MessagePosted, Via
 from bot.domain.incidents import Incident, Incidents, Kind
-from bot.flows.announcing import Announcer, Pace
+from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
+from bot.flows.pacing import Pace
 from bot.flows.projecting import projection
 from bot.local.slack import ChannelSetup, Config, StandIn
 from tests.domain.reference import FLEET

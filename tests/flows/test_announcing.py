@@ -15,8 +15,9 @@ from bot.adapters.messenger import SlackMessenger
 from bot.domain.events import MessagePosted, Recorded, VrrpState
 from bot.domain.health import Outcome
 from bot.domain.observed import UnitActive
-from bot.flows.announcing import Announcer, Pace
+from bot.flows.announcing import Announcer
 from bot.flows.chronicle import Chronicle
+from bot.flows.pacing import Pace
 from bot.flows.ports import Entry
 from bot.flows.projecting import projection
 from bot.local.slack import StandIn

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from bot.adapters.messenger import SlackMessenger
-from bot.flows.announcing import Announcement, Announcer, Pace
+from bot.flows.announcing import Announcement, Announcer
 from bot.flows.chronicle import Chronicle
+from bot.flows.pacing import Pace
 from bot.flows.ports import MessengerUnavailable
 from bot.local.slack.faults import Fault, FaultKind
 from bot.views.message import SlackMessage

@@ -24,8 +24,9 @@ from bot.domain.incidents import Kind
 from bot.domain.observed import UnitActive, UnitState, key_of
 from bot.domain.situation import Situation
 from bot.domain.troubles import Matter
-from bot.flows.alerting import Heartbeats, missed, reason_to_call
+from bot.flows.alerting import missed, reason_to_call
 from bot.flows.chronicle import World, fold
+from bot.flows.listening import Heartbeats
 from tests.domain.reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer
 from tests.domain.test_every_kind import looked
 
