@@ -519,17 +519,18 @@ async def test_a_late_command_does_not_end_its_siblings(start: Starter, tmp_path
 @pytest.mark.sshd
 async def test_hosts_that_accept_and_say_nothing_delay_nobody(start: Starter, tmp_path: Path, key: Path) -> None:
     host = start()
-    shell = real_shell(tmp_path, key, host.pin, connect_timeout=30)
+    shell = real_shell(tmp_path, key, host.pin, connect_timeout=600)
     with socket.socket() as silent:
         silent.bind(("127.0.0.6", 0))
         silent.listen(64)
         access = SshAccess(port=silent.getsockname()[1])
         dead = Director(name="dead", address=ip_address("127.0.0.6"), interface="br0", ssh=access)
-        hanging = [asyncio.create_task(shell.run(dead, ("true",), deadline=1.0)) for _ in range(40)]
+        # Nothing ends them but the host itself, so that what runs meanwhile may take as long as it takes.
+        hanging = [asyncio.create_task(shell.run(dead, ("true",), deadline=600)) for _ in range(40)]
         for _ in range(5):
             assert (await shell.run(host.director(), ("printf", "%s", "ok"))).stdout == "ok"
         assert not any(task.done() for task in hanging)
-        errors = await asyncio.gather(*hanging, return_exceptions=True)
+    errors = await asyncio.gather(*hanging, return_exceptions=True)  # it is gone, and says so
     assert {type(error) for error in errors} == {Unreachable}
     await shell.close()
 
