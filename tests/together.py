@@ -38,11 +38,21 @@ SCENARIOS = "--scenarios"
 
 
 def jobs(extra: Sequence[str], *, scenarios: bool) -> tuple[Job, ...]:
-    """What there is to do. There is one lab: two that are busy are too much for two cores, and no quicker."""
+    """What there is to do.
+
+    Two labs that are busy are too much for two cores, and no quicker. But a patient scenario leaves most of them to
+    others, and what does not tell of seconds that somebody lost is not disturbed by it: the other scenarios come last.
+    """
     static = ("make", "--no-print-directory", "static")
+    fast = Job(name="fast", commands=(static, pytest("not lab", "fast", extra)), spare=True)
+    extra = ("-vv", *extra)
+    lab = pytest("lab and not scenario", "lab", extra)
+    if not scenarios:
+        return fast, Job(name="lab", commands=(lab,))
     return (
-        Job(name="fast", commands=(static, pytest("not lab", "fast", extra)), spare=True),
-        Job(name="lab", commands=(pytest("lab" if scenarios else "lab and not scenario", "lab", ("-vv", *extra)),)),
+        fast,
+        Job(name="lab", commands=(lab, pytest("scenario and not patient", "scenarios", extra))),
+        Job(name="patient", commands=(pytest("patient", "patient", extra),)),
     )
 
 

@@ -23,6 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.lab)
         if HERE / "scenarios" in item.path.parents:
             item.add_marker(pytest.mark.scenario)
+            call = getattr(item, "callspec", None)
+            if call is not None and call.params["scenario"].patient:
+                item.add_marker(pytest.mark.patient)
 
 
 def sweep_up() -> None:

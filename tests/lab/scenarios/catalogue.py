@@ -355,6 +355,7 @@ ALL_DOWN = Scenario(
 FLAPPING = Scenario(
     name="flapping",
     title="web1 comes and goes, each time for long enough that keepalived sees it too",
+    patient=True,
     timeline=(
         at(0, stop_web("web1")),
         at(8, start_web("web1")),
@@ -426,6 +427,7 @@ REBOOT = Scenario(
 SLACK_AWAY = Scenario(
     name="slack_away",
     title="Slack is away for 60 s in the middle of a failover",
+    patient=True,
     timeline=(
         at(0, stop_keepalived("sv1")),
         at(0, slack_away()),
@@ -449,6 +451,7 @@ SLACK_AWAY = Scenario(
 WEBHOOK_AWAY = Scenario(
     name="webhook_away",
     title="the webhook is away for 60 s, and the MASTER moves meanwhile: the agents keep what they have",
+    patient=True,
     timeline=(
         at(0, webhook_away()),
         between(0, 40, all_show("No events arrive")),

@@ -68,7 +68,8 @@ class Scenario:
     """A timeline and what must have been told at its end, ``within`` seconds after its last line.
 
     ``stories`` is None where that has not been written down yet: it can be recorded, and is no test.
-    ``roll_call`` is how often directors are asked unasked.
+    ``roll_call`` is how often directors are asked unasked. ``patient``: it lasts minutes and asks for little meanwhile,
+    so that it can be played beside others.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Scenario:
     stories: tuple[Story, ...] | None = None
     within: float = 60.0
     roll_call: str = ROLL_CALL
+    patient: bool = False
 
     @property
     def measured(self) -> bool:
