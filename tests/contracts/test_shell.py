@@ -9,7 +9,8 @@ import socket
 import subprocess
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -23,6 +24,7 @@ from bot.domain.fleet import Director, SshAccess
 from bot.flows.details import PROCESSES
 from bot.flows.ports import (
     AuthenticationRefused,
+    CommandResult,
     HostKeyRefused,
     OutcomeUnknown,
     RemoteShell,
@@ -196,16 +198,33 @@ async def test_several_questions_in_one_go_are_answered_one_by_one(site: Site) -
 async def test_what_was_answered_before_a_question_that_hangs_counts(site: Site) -> None:
     await site.shell.run(site.sv1, ("printf", "%s|", "warm"))
     commands = [("printf", "%s|", "one"), ("printf", "%s|", "two"), ("sleep", "30"), ("printf", "%s|", "never")]
-    results = await site.shell.ask(site.sv1, commands, deadline=1.0)
+    results: list[CommandResult] = []
+    for deadline in (1.0, 5.0, 25.0):  # this machine may have other things to do, and be slow to answer
+        with suppress(ShellError):
+            results = await site.shell.ask(site.sv1, commands, deadline=deadline)
+        if len(results) > 1:
+            break
     assert [(r.exit_status, r.stdout) for r in results] == [(0, "one|"), (0, "two|")]
     assert [r.stdout for r in await site.shell.ask(site.sv1, commands[:2])] == ["one|", "two|"]
 
 
+async def outlasted(ask: Callable[[float], Awaitable[object]]) -> OutcomeUnknown:
+    """What is said where a deadline is up after the command had begun, which may take a busy machine a while."""
+    for deadline in (0.2, 2.0):
+        with pytest.raises((OutcomeUnknown, Unreachable)) as early:
+            await ask(deadline)
+        if isinstance(early.value, OutcomeUnknown):
+            return early.value
+    with pytest.raises(OutcomeUnknown) as caught:
+        await ask(20.0)
+    return caught.value
+
+
 async def test_where_the_first_question_hangs_there_is_no_answer(site: Site) -> None:
     await site.shell.run(site.sv1, ("printf", "%s|", "warm"))
-    with pytest.raises(OutcomeUnknown) as caught:
-        await site.shell.ask(site.sv1, [("sleep", "30"), ("printf", "%s|", "two")], deadline=0.2)
-    assert (caught.value.director, caught.value.argv) == ("sv1", ("sleep", "30"))
+    questions = [("sleep", "30"), ("printf", "%s|", "two")]
+    said = await outlasted(lambda deadline: site.shell.ask(site.sv1, questions, deadline=deadline))
+    assert (said.director, said.argv) == ("sv1", ("sleep", "30"))
 
 
 async def test_questions_to_a_director_that_is_not_there_have_no_answer(site: Site) -> None:
@@ -226,9 +245,8 @@ async def test_what_no_command_line_can_carry_is_refused_before_it_is_sent(site:
 
 async def test_a_command_that_outlasts_its_deadline_has_an_unknown_outcome(site: Site) -> None:
     await site.shell.run(site.sv1, ("printf", "%s|", "warm"))
-    with pytest.raises(OutcomeUnknown) as caught:
-        await site.shell.run(site.sv1, ("sleep", "30"), deadline=0.2)
-    assert (caught.value.director, caught.value.argv) == ("sv1", ("sleep", "30"))
+    said = await outlasted(lambda deadline: site.shell.run(site.sv1, ("sleep", "30"), deadline=deadline))
+    assert (said.director, said.argv) == ("sv1", ("sleep", "30"))
     assert (await site.shell.run(site.sv1, ("printf", "%s|", "again"))).stdout == "again|"
 
 
@@ -509,8 +527,7 @@ async def test_a_late_command_does_not_end_its_siblings(start: Starter, tmp_path
     await shell.run(host.director(), ("true",))
     waits = f"while [ ! -e {late} ]; do sleep 0.02; done; echo done"
     sibling = asyncio.create_task(shell.run(host.director(), ("sh", "-c", waits)))
-    with pytest.raises(OutcomeUnknown):
-        await shell.run(host.director(), ("sleep", "30"), deadline=0.2)
+    await outlasted(lambda deadline: shell.run(host.director(), ("sleep", "30"), deadline=deadline))
     late.touch()
     assert (await sibling).stdout == "done\n"
     await shell.close()

@@ -47,6 +47,13 @@ async def measure(asked: Probe, prober: NetworkProber | None = None) -> ProbeRes
     return await (prober or NetworkProber()).measure(asked)
 
 
+async def measure_in_time(asked: Probe) -> ProbeResult:
+    """The measurement of which this test was not kept by others: where it was held up, the prober says so."""
+    while (found := await measure(asked)).reason.startswith("the bot was held up"):
+        assert found.outcome is Outcome.UNMEASURED
+    return found
+
+
 @asynccontextmanager
 async def server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A TCP server that treats each connection with *handler*; gives its port."""
@@ -190,14 +197,14 @@ async def test_http_asks_for_the_path_with_the_host_header_and_closes() -> None:
 @pytest.mark.parametrize("kind", [ProbeKind.HTTP, ProbeKind.TLS, ProbeKind.DNS])
 async def test_a_server_that_accepts_and_says_nothing_is_unhealthy_at_the_timeout(kind: ProbeKind) -> None:
     async with server(hangs) as port:
-        found = await measure(probe(kind, port, timeout=0.1, query="x.test"))
+        found = await measure_in_time(probe(kind, port, timeout=0.1, query="x.test"))
     assert found.outcome is Outcome.UNHEALTHY
     assert found.reason.endswith("no answer within 0.1 s")
 
 
 async def test_a_drip_of_bytes_does_not_outlast_the_timeout() -> None:
     async with server(drips) as port:
-        found = await measure(probe(ProbeKind.HTTP, port, timeout=0.2))
+        found = await measure_in_time(probe(ProbeKind.HTTP, port, timeout=0.2))
     assert found.reason == "waiting for the HTTP answer: no answer within 0.2 s"
 
 
@@ -227,7 +234,7 @@ async def test_a_full_accept_queue_is_unhealthy_at_the_timeout() -> None:
         listening.listen(0)
         port = listening.getsockname()[1]
         with filled_queue(port):
-            found = await measure(probe(ProbeKind.TCP, port, timeout=0.1))
+            found = await measure_in_time(probe(ProbeKind.TCP, port, timeout=0.1))
     assert (found.outcome, found.reason) == (Outcome.UNHEALTHY, "connecting: no answer within 0.1 s")
 
 
