@@ -3,7 +3,7 @@ PY := .venv/bin/python
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
 SHELL := /bin/bash
 
-.PHONY: demo test test-all scenarios check unit bench setup setup-tests requirements clean help
+.PHONY: demo test scenarios check unit bench setup setup-tests requirements clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -11,11 +11,8 @@ help:            ## this list
 demo: setup      ## a whole site on this machine: real directors, the Slack stand-in and the bot; prints one URL
 	@$(ROOT) $(PY) -m bot demo
 
-test: setup-tests ## style, types, layers and every test but the scenarios, the lab's included
+test: setup-tests ## style, types, layers and every test, the lab's and the scenarios included: some 22 minutes from nothing
 	@$(PY) -m tests.together $(PYTEST)
-
-test-all: setup-tests ## the same with the scenarios: some 25 minutes from nothing
-	@$(PY) -m tests.together --scenarios $(PYTEST)
 
 scenarios: setup-tests ## everything that can go wrong at a site, played on real directors with two bots: some 15 minutes
 	$(ROOT) $(PY) -m pytest -m scenario $(PYTEST)

@@ -1,7 +1,5 @@
 """``make test``: all tests side by side: what needs no lab takes the time that directors leave over.
 
-``make test-all`` (``--scenarios``) plays the scenarios as well.
-
 Arguments are passed on to every pytest: ``make test PYTEST="-k failover"``.
 """
 
@@ -34,10 +32,7 @@ def pytest(which: str, name: str, extra: Sequence[str]) -> tuple[str, ...]:
     return (*root, PYTHON, "-m", "pytest", "-m", which, "-o", f"cache_dir=.pytest_cache/{name}", *extra)
 
 
-SCENARIOS = "--scenarios"
-
-
-def jobs(extra: Sequence[str], *, scenarios: bool) -> tuple[Job, ...]:
+def jobs(extra: Sequence[str]) -> tuple[Job, ...]:
     """What there is to do.
 
     Two labs that are busy are too much for two cores, and no quicker. But a patient scenario leaves most of them to
@@ -46,12 +41,10 @@ def jobs(extra: Sequence[str], *, scenarios: bool) -> tuple[Job, ...]:
     static = ("make", "--no-print-directory", "static")
     fast = Job(name="fast", commands=(static, pytest("not lab", "fast", extra)), spare=True)
     extra = ("-vv", *extra)
-    lab = pytest("lab and not scenario", "lab", extra)
-    if not scenarios:
-        return fast, Job(name="lab", commands=(lab,))
+    lab = pytest("lab and not scenario", "lab", extra), pytest("scenario and not patient", "scenarios", extra)
     return (
         fast,
-        Job(name="lab", commands=(lab, pytest("scenario and not patient", "scenarios", extra))),
+        Job(name="lab", commands=lab),
         Job(name="patient", commands=(pytest("patient", "patient", extra),)),
     )
 
@@ -101,7 +94,7 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> tuple[str, ...
 async def main(extra: Sequence[str]) -> int:
     """Run all jobs and say of each line whose it is; 1 if one failed."""
     began = time.monotonic()
-    chosen = jobs([word for word in extra if word != SCENARIOS], scenarios=SCENARIOS in extra)
+    chosen = jobs(extra)
     width = max(len(job.name) for job in chosen)
 
     def say(name: str, line: str) -> None:
