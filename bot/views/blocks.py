@@ -105,14 +105,9 @@ def _left_out(count: int) -> str:
     return f"… {plural(count, 'line is', 'lines are')} left out here …"
 
 
-def limited(blocks: Sequence[Block], last: Sequence[Block] = ()) -> tuple[Block, ...]:
-    """At most the fifty blocks that Slack takes, ending with *last*; where some had to go, a line says so.
-
-    Its characters are not limited: what is too long is refused by Slack. It is for what has to be seen whole before
-    somebody says yes to it; for anything else there is :func:`fitted`.
-    """
-    room = MOST - len(last)
-    return _with(blocks, len(blocks) if len(blocks) <= room else room - 1, last)
+def fits(blocks: Sequence[Block]) -> bool:
+    """Whether Slack takes *blocks* in one message."""
+    return len(blocks) <= MOST and size(list(blocks)) <= TOGETHER
 
 
 def fitted(blocks: Sequence[Block], last: Sequence[Block] = ()) -> tuple[Block, ...]:

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 
 from bot.domain.events import OperationKind, Step, StepOutcome, Verdict
 from bot.domain.operations import Operation, Phase
-from bot.views.blocks import Block, actions, button, context, limited, preformatted, section
+from bot.views.blocks import Block, actions, button, context, fits, fitted, preformatted, section, shortened
 from bot.views.message import SlackMessage
 from bot.views.words import clock, cut, escape, listed, person, plural
 
 CONFIRM = "operation_confirm"
 CANCEL = "operation_cancel"
+
+STEPS_ROOM = 6000
+"""The characters for what ran, where there is more than a message can show: the rest is for warnings and remarks."""
 
 ICONS = {
     StepOutcome.DONE: "✓",
@@ -28,14 +31,37 @@ Connected = Mapping[str, int | None]
 def operation_message(
     operation: Operation, connected: Connected | None = None, *, command: str = "/lvs"
 ) -> SlackMessage:
-    """*operation* as it stands. *connected*: what is left while it drains. *command* is what one asks the bot with."""
+    """*operation* as it stands. *connected*: what is left while it drains. *command* is what one asks the bot with.
+
+    A plan is shown whole or has no button that carries it out: nobody says yes to what was cut off.
+    """
     title = headline(operation, connected)
-    blocks: list[Block] = [section(f"*{escape(title)}*")]
-    blocks += preformatted(_step_lines(operation))
-    blocks += [section(f":warning: {escape(warning)}") for warning in operation.warnings]
-    last = [_buttons(operation)] if operation.phase is Phase.PLANNED else []
-    last.append(context(*_remarks(operation, command)))
-    return SlackMessage(text=cut(escape(title), 3000), blocks=limited(blocks, last))
+    head = section(f"*{escape(title)}*")
+    warnings = [section(f":warning: {escape(warning)}") for warning in operation.warnings]
+    remarks = context(*_remarks(operation, command))
+    planned = operation.phase is Phase.PLANNED
+    last = [_buttons(operation, whole=True), remarks] if planned else [remarks]
+    for brief in (False, True):
+        blocks = [head, *preformatted(_step_lines(operation, brief=brief)), *warnings]
+        if fits([*blocks, *last]):
+            break
+    else:
+        if planned:
+            blocks = [head, section(_too_long(operation)), *warnings]
+            last = [_buttons(operation, whole=False), remarks]
+        else:
+            blocks = [head, *preformatted(shortened(_step_lines(operation), STEPS_ROOM)), *warnings]
+    return SlackMessage(text=cut(escape(title), 3000), blocks=fitted(blocks, last))
+
+
+def _too_long(operation: Operation) -> str:
+    """What is said instead of commands that one message cannot hold."""
+    force = " --force" if operation.forced else ""
+    what = f"{plural(len(operation.steps), 'command')} on {escape(_directors(operation))}"
+    return (
+        f":warning: {what}: more than one message can show, so no button runs them. On the bot's host, "
+        f"`python -m bot {operation.kind.value} {escape(operation.real_server)}{force}` shows all of them and asks."
+    )
 
 
 def headline(operation: Operation, connected: Connected | None) -> str:
@@ -101,8 +127,8 @@ def _weights(operation: Operation) -> str:
     return f"{what} on {_directors(operation)}"
 
 
-def _step_lines(operation: Operation) -> list[str]:
-    """One line a director that names it, then exactly what runs (or ran) there."""
+def _step_lines(operation: Operation, *, brief: bool = False) -> list[str]:
+    """One line a director that names it, then exactly what runs (or ran) there; *brief*: and no word besides."""
     lines: list[str] = []
     director = ""
     for step in operation.steps:
@@ -113,7 +139,7 @@ def _step_lines(operation: Operation) -> list[str]:
         result = operation.result(step.number)
         if result and result.outcome is StepOutcome.FAILED:
             lines.append(f"    {result.detail}")
-        elif operation.phase is Phase.PLANNED:
+        elif operation.phase is Phase.PLANNED and not brief:
             lines.append(f"    weight {step.before} → {step.after}, {plural(step.active, 'active connection')}")
         elif result and result.outcome is StepOutcome.FOUND_DONE:
             lines.append("    was done already when the bot came back: not run again")
@@ -127,8 +153,12 @@ def _mark(operation: Operation, step: Step) -> str:
     return "…" if step.number in operation.begun else " "
 
 
-def _buttons(operation: Operation) -> Block:
+def _buttons(operation: Operation, *, whole: bool) -> Block:
+    """What can be done about a plan: if the *whole* of it can be seen, it can be carried out."""
     verb, name = operation.kind.value, operation.real_server
+    cancel = button("Cancel", action=CANCEL, value=operation.id)
+    if not whole:
+        return actions(f"operation:{operation.id}", [cancel])
     run = f"*{plural(len(operation.steps), 'command')}* will run on {escape(_directors(operation))}, exactly as shown."
     what = run if operation.steps else "No command will run: its drain ends."
     risky = operation.forced or bool(operation.warnings)
@@ -140,7 +170,7 @@ def _buttons(operation: Operation) -> Block:
         style=style,
         confirm=(f"{verb.capitalize()} {name}?", what, f"{verb.capitalize()} it"),
     )
-    return actions(f"operation:{operation.id}", [yes, button("Cancel", action=CANCEL, value=operation.id)])
+    return actions(f"operation:{operation.id}", [yes, cancel])
 
 
 def _remarks(operation: Operation, command: str) -> list[str]:

@@ -19,14 +19,11 @@ TEXT_LIMIT = 4000  # chat.update refuses a longer text (docs: msg_too_long)
 BLOCKS_LIMIT = 11_000  # of all blocks together, some more of which Slack refuses (docs: msg_blocks_too_long)
 
 
-def assert_slack_takes(message: SlackMessage, *, whole: bool = False) -> None:
-    """*message* can be posted and edited, and mentions nobody that it does not mean to.
-
-    One that has to be seen *whole* is not shortened by its views: if it is too long, Slack refuses it.
-    """
+def assert_slack_takes(message: SlackMessage) -> None:
+    """*message* can be posted and edited, and mentions nobody that it does not mean to."""
     check_blocks(list(message.blocks))
     assert 0 < len(message.text) <= TEXT_LIMIT
-    assert whole or size(list(message.blocks)) <= BLOCKS_LIMIT
+    assert size(list(message.blocks)) <= BLOCKS_LIMIT
     for text in (message.text, *mrkdwn(list(message.blocks))):
         assert not re.search("[<>]", OWN_MARKUP.sub("", text)), text[:200]
 

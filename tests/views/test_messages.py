@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from bot.domain.commands import GRAMMAR, Misspelt, Verb, parse
 from bot.domain.doctor import Examination, Finding, Judgement
-from bot.domain.events import Actor, Via
+from bot.domain.events import Actor, OperationKind, Step, Verdict, Via
 from bot.domain.fleet import Cluster, Director, Forwarding, PoolMember, Protocol, RealServer, VirtualService
 from bot.domain.incidents import Incident, Kind, Note
 from bot.domain.mutes import Mute
@@ -238,15 +239,78 @@ def test_an_examination_tells_the_worst_first_and_what_is_well_last() -> None:
 def test_slack_takes_an_operation_in_every_phase(
     phase: Phase, data: st.DataObject, connected: Mapping[str, int] | None
 ) -> None:
-    assert_slack_takes(operation_message(data.draw(strange.operations(phase)), connected), whole=True)
+    assert_slack_takes(operation_message(data.draw(strange.operations(phase)), connected))
 
 
 @QUICK
 @given(strange.operations(Phase.PLANNED))
-def test_what_waits_for_a_confirmation_can_always_be_confirmed_and_called_off(operation: Operation) -> None:
+def test_what_waits_for_a_confirmation_can_be_called_off_and_confirmed_where_all_of_it_can_be_seen(
+    operation: Operation,
+) -> None:
     message = operation_message(operation)
-    verb = operation.kind.value.capitalize()
-    assert buttons(message) == [f"{verb} {operation.real_server}"[:75], "Cancel"]
+    verb, seen = operation.kind.value, shown(message)
+    whole = seen.count("ipvsadm -e") == len(operation.steps)
+    assert buttons(message) == [*([f"{verb.capitalize()} {operation.real_server}"[:75]] if whole else []), "Cancel"]
+    assert whole or f"`python -m bot {verb} " in seen
+
+
+def behind(services: int, **more: object) -> Operation:
+    """The plan to drain a real server that is behind so many services on two directors."""
+    steps = tuple(
+        Step(
+            number=number,
+            director=f"sv{1 + number // services}",
+            service=f"service-{number % services}",
+            argv=(
+                "ipvsadm",
+                "-e",
+                "-t",
+                f"10.100.5.11:{8000 + number % services}",
+                "-r",
+                "10.100.0.11",
+                "-m",
+                "-w",
+                "0",
+            ),
+            before=1,
+            after=0,
+            active=0,
+        )
+        for number in range(2 * services)
+    )
+    given: dict[str, Any] = {"phase": Phase.PLANNED, "forced": False, "warnings": (), "channel": "C0SITE", **more}
+    return Operation(
+        id="op-1",
+        kind=OperationKind.DRAIN,
+        cluster="site",
+        real_server="web1",
+        by=Actor(via=Via.SLACK, id="U1", name="alice"),
+        requested_at=strange.NOON,
+        steps=steps,
+        **given,
+    )
+
+
+@pytest.mark.parametrize(("services", "details", "runs"), [(3, True, True), (60, False, True), (100, False, False)])
+def test_a_plan_that_one_message_cannot_show_is_shown_more_briefly_and_then_left_to_a_terminal(
+    services: int, details: bool, runs: bool
+) -> None:
+    message = operation_message(behind(services, forced=True))
+    assert_slack_takes(message)
+    seen = shown(message)
+    assert ("weight 1 → 0" in seen) is details
+    assert ("Drain web1" in buttons(message)) is runs
+    assert (seen.count("sudo ipvsadm") == 2 * services) is runs
+    assert ("`python -m bot drain web1 --force` shows all of them and asks" in seen) is not runs
+
+
+def test_what_ran_is_shown_from_both_ends_where_there_is_more_than_a_message_takes() -> None:
+    operation = behind(100, phase=Phase.FINISHED, verdict=Verdict.DRAINED)
+    message = operation_message(operation)
+    assert_slack_takes(message)
+    assert f"{operation.steps[0].argv[3]} " in shown(message)
+    assert f"{operation.steps[-1].argv[3]} " in shown(message)
+    assert re.search(r"… \d+ lines are left out here …", shown(message)), shown(message)
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.PLANNED])
