@@ -90,7 +90,8 @@ async def shot(browser: Browser, url: str, *, thread: bool) -> bytes:
     """One look at the page."""
     # A window in which a message is as wide as in a picture that is read on a phone; the thread takes all of it.
     width = 760 if thread else 1000
-    context = await browser.new_context(viewport={"width": width, "height": 900}, locale="en-GB", timezone_id="UTC")
+    height = 1060 if thread else 900
+    context = await browser.new_context(viewport={"width": width, "height": height}, locale="en-GB", timezone_id="UTC")
     page = await context.new_page()
     await page.goto(f"{url}?as=U0ALICE")
     await page.locator(".conversation [data-ts]").first.wait_for()
