@@ -10,11 +10,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bot.adapters.journal import open_journal
-from bot.domain.events import Event, Recorded
+from bot.domain.events import Event, Recorded, RollCallTaken
 from bot.local.lab.lab import Lab
 from bot.local.slack import StandIn
 
@@ -60,7 +61,8 @@ class Work:
         self.lives += 1
         if settled:
             await self.until(lambda: self.slack.connected, "the bot is connected")
-            await self.until_recorded("RollCallTaken")
+            for name in self.lab.site.directors:  # one that is slow is not in the first roll call
+                await self.until_recorded("RollCallTaken", partial(_has_answer, name))
             await self.until_recorded("HealthChanged", lambda e: e.service == "http", at_least=3)
 
     async def kill(self) -> None:
@@ -196,6 +198,10 @@ class Work:
         done = await asyncio.to_thread(self.lab.exec, host, list(argv), 60.0)
         assert done.returncode == 0, f"{host}: {argv}: {done.stderr}"
         return done.stdout
+
+
+def _has_answer(director: str, call: RollCallTaken) -> bool:
+    return call.answer(director) is not None
 
 
 def words_of(message: dict[str, Any]) -> str:
