@@ -32,20 +32,22 @@ def pytest(which: str, name: str, extra: Sequence[str]) -> tuple[str, ...]:
     return (*root, PYTHON, "-m", "pytest", "-m", which, "-o", f"cache_dir=.pytest_cache/{name}", *extra)
 
 
-def jobs(extra: Sequence[str]) -> tuple[Job, ...]:
-    """What there is to do.
+def lanes(extra: Sequence[str]) -> tuple[tuple[Job, ...], ...]:
+    """What there is to do: lanes that go side by side, each of them job by job.
 
-    Two labs that are busy are too much for two cores, and no quicker. But a patient scenario leaves most of them to
-    others, and what does not tell of seconds that somebody lost is not disturbed by it: the other scenarios come last.
+    Two labs that are busy are too much for two cores, and no quicker. The scenarios tell of seconds that somebody lost,
+    so that what needs no lab has to wait for them; those that are patient leave most of the machine to other tests in a
+    lab, which are in no such hurry.
     """
     static = ("make", "--no-print-directory", "static")
+
+    def lab(name: str, which: str) -> Job:
+        return Job(name=name, commands=(pytest(which, name, ("-vv", *extra)),))
+
     fast = Job(name="fast", commands=(static, pytest("not lab", "fast", extra)), spare=True)
-    extra = ("-vv", *extra)
-    lab = pytest("lab and not scenario", "lab", extra), pytest("scenario and not patient", "scenarios", extra)
     return (
-        fast,
-        Job(name="lab", commands=lab),
-        Job(name="patient", commands=(pytest("patient", "patient", extra),)),
+        (fast, lab("patient", "patient")),
+        (lab("scenarios", "scenario and not patient"), lab("lab", "lab and not scenario")),
     )
 
 
@@ -94,19 +96,24 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> tuple[str, ...
 async def main(extra: Sequence[str]) -> int:
     """Run all jobs and say of each line whose it is; 1 if one failed."""
     began = time.monotonic()
-    chosen = jobs(extra)
-    width = max(len(job.name) for job in chosen)
+    chosen = lanes(extra)
+    width = max(len(job.name) for lane in chosen for job in lane)
+    results: dict[str, tuple[str, ...] | None] = {}
 
     def say(name: str, line: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {name:<{width}} | {line}", flush=True)
 
-    results = await asyncio.gather(*(carry_out(job, say) for job in chosen))
+    async def go_through(lane: Sequence[Job]) -> None:
+        for job in lane:
+            results[job.name] = await carry_out(job, say)
+
+    await asyncio.gather(*(go_through(lane) for lane in chosen))
     # Whoever sees only the end of it sees what failed, also in the job that was done first.
-    for job, wrong in zip(chosen, results, strict=True):
+    for name, wrong in results.items():
         for line in wrong or ():
-            say(job.name, line)
-        say(job.name, "passed" if wrong is None else "FAILED")
-    return 0 if all(wrong is None for wrong in results) else 1
+            say(name, line)
+        say(name, "passed" if wrong is None else "FAILED")
+    return 0 if all(wrong is None for wrong in results.values()) else 1
 
 
 if __name__ == "__main__":
