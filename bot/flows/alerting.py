@@ -92,7 +92,7 @@ class RollCaller:
         self._reason = "start"
         self._asking: dict[str, asyncio.Task[RollCallAnswer]] = {}
         self._late: set[asyncio.Task[None]] = set()
-        self._owed: set[str] = set()
+        self._owed: dict[str, bool] = {}  # whom to ask again, and whether that is urgent
         self.taken_at: float | None = None
         """When the last answers came, in seconds on the clock that never jumps; None before the first."""
         self._answers: dict[str, tuple[RollCallAnswer, datetime]] = {}
@@ -107,15 +107,17 @@ class RollCaller:
 
     def _heard(self, recorded: Recorded) -> None:
         if getattr(recorded.event, "cluster", None) == self._cluster.name and (reason := reason_to_call(recorded)):
-            self.ask(reason)
-            if isinstance(recorded.event, VrrpStateChanged) and recorded.event.state is VrrpState.MASTER:
-                self._urgent.set()
+            event = recorded.event
+            self.ask(reason, urgent=isinstance(event, VrrpStateChanged) and event.state is VrrpState.MASTER)
 
-    def ask(self, reason: str) -> None:
+    def ask(self, reason: str, *, urgent: bool = False) -> None:
         """Have a roll call taken as soon as possible. One that is under way already may have looked too early."""
         self._reason = reason
-        self._owed.update(self._asking)
+        for name in self._asking:
+            self._owed[name] = self._owed.get(name, False) or urgent
         self._wanted.set()
+        if urgent:
+            self._urgent.set()
 
     async def run(self) -> None:
         """Take roll calls until cancelled."""
@@ -162,6 +164,8 @@ class RollCaller:
         before = tuple(self._asking.values())
         fresh = {d.name: self._ask_one(d) for d in self._cluster.directors if d.name not in self._asking}
         self._asking |= fresh
+        for name in fresh:
+            self._owed.pop(name, None)
         if not fresh:
             # Everybody is still out: what they say is recorded when it comes.
             await asyncio.wait(self._asking.values(), timeout=PROMPT_S, return_when=asyncio.FIRST_COMPLETED)
@@ -242,8 +246,9 @@ class RollCaller:
         self._look_closer((answer,), demanded)
         if name in self._owed:
             # Something was said while it was out. Otherwise it is not asked again at once: it is slow as it is.
-            self._owed.discard(name)
             self._wanted.set()
+            if self._owed.pop(name):
+                self._urgent.set()
 
     async def _record(
         self, reason: str, asked_at: datetime, answers: tuple[RollCallAnswer, ...], demanded: bool

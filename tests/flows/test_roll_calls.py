@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 
 from bot.adapters.clock import SystemClock
-from bot.domain.events import Recorded, RollCallAnswer, RollCallTaken
+from bot.domain.events import Recorded, RollCallAnswer, RollCallTaken, VrrpState, VrrpStateChanged
 from bot.domain.troubles import Matter, Trouble
+from bot.flows import alerting
 from bot.flows.alerting import RollCaller
 from bot.flows.chronicle import Chronicle
 from bot.flows.ports import Entry
@@ -120,6 +122,33 @@ async def test_a_slow_one_that_answers_is_asked_again_also_while_another_that_di
         slow.other.set()
         async with asyncio.timeout(30):
             while not any(a.director == "sv2" for call in (await slow.taken(2))[1:] for a in call.answers):
+                await asyncio.sleep(0.01)
+
+
+class Leaping(SystemClock):
+    """A clock by which everything takes ten minutes."""
+
+    leaps = 0
+
+    def monotonic(self) -> float:
+        self.leaps += 1
+        return super().monotonic() + 600 * self.leaps
+
+
+async def test_one_that_was_out_when_a_new_master_spoke_gets_no_time_to_breathe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alerting, "LONGEST_BREATH_S", 3600.0)
+    async with Slow.at_work() as slow:
+        slow.caller._clock = Leaping()
+        await slow.taken(1)
+        claim = VrrpStateChanged(cluster="site", director="sv2", instance="VI_1", state=VrrpState.MASTER, priority=90)
+        await slow.chronicle.append(Entry(event=claim, at_source=datetime.now(UTC)))
+        await slow.taken(2)
+        assert (slow.asked("sv1"), slow.asked("sv2")) == (1, 2)
+        slow.gate.set()
+        async with asyncio.timeout(30):
+            while slow.asked("sv1") < 2:
                 await asyncio.sleep(0.01)
 
 
