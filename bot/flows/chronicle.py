@@ -72,7 +72,7 @@ class World:
     """What the journal adds up to so far: the folds, by cluster.
 
     ``posted`` is by the announcer's keys; ``sent`` is when what was said another way than in Slack, by (key, way).
-    ``said`` is the sequence of the last event that changed either of them.
+    ``said`` is, by cluster, the sequence of the last event that changed what is in either of them about its incidents.
     ``most`` is how many of both there may be before those that nothing needs any more are let go.
     """
 
@@ -83,7 +83,7 @@ class World:
     selftests: SelfTests = field(default_factory=SelfTests)
     posted: dict[str, Posted] = field(default_factory=dict)
     sent: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    said: int = 0
+    said: dict[str, int] = field(default_factory=dict)
     most: int = MESSAGES
     sequence: int = 0
 
@@ -114,6 +114,7 @@ class World:
             incidents=dict(self.incidents),
             posted=dict(self.posted),
             sent=dict(self.sent),
+            said=dict(self.said),
         )
 
     def become(self, other: World) -> None:
@@ -254,8 +255,8 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
         _posted(world, event, recorded.recorded_at)
     if isinstance(event, FallbackSent):
         world.sent[event.key, event.way] = recorded.recorded_at
-    if isinstance(event, MessagePosted | FallbackSent):
-        world.said = recorded.sequence
+    if isinstance(event, MessagePosted | FallbackSent) and (cluster := _cluster_of(event.key)) is not None:
+        world.said[cluster] = recorded.sequence
     if len(world.posted) + len(world.sent) > world.most:
         _let_go(world, recorded.recorded_at - EDITED)
 
@@ -293,6 +294,12 @@ def _started(world: World, at: datetime, fleet: Fleet) -> tuple[dict[str, Situat
 def key_of(incident: Incident) -> str:
     """What the announcements about *incident* begin with, and the key of the first."""
     return f"incident:{incident.cluster}:{incident.id}"
+
+
+def _cluster_of(key: str) -> str | None:
+    """The cluster whose incident *key* is about; None of a key that is about none."""
+    kind, _, about = key.partition(":")
+    return about.partition(":")[0] if kind == "incident" else None
 
 
 def _posted(world: World, event: MessagePosted, at: datetime) -> None:

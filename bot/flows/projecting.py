@@ -98,25 +98,26 @@ class Page:
     drafts: Drafts
 
     @classmethod
-    def of(cls, incidents: Incidents, audience: Audience, now: datetime, world: World, drafts: Drafts) -> Page:
-        """The page of *incidents* at *now*."""
+    def of(cls, name: str, audience: Audience, now: datetime, world: World, drafts: Drafts) -> Page:
+        """The page of the cluster *name* at *now*."""
+        incidents = world.incidents[name]
         drafts.turn()
         tellers = (_Teller(incident, audience, now, world, drafts) for incident in incidents.all)
         return cls(
             incidents=incidents,
             mutes=world.mutes,
-            said=world.said,
+            said=world.said.get(name, 0),
             since=now,
             until=min((m for m in _moments(incidents, world) if m > now), default=LATE),
             announcements=tuple(announcement for teller in tellers for announcement in teller.everything()),
             drafts=drafts,
         )
 
-    def holds(self, incidents: Incidents, now: datetime, world: World) -> bool:
-        """Whether it is still true."""
+    def holds(self, name: str, now: datetime, world: World) -> bool:
+        """Whether it, the page of the cluster *name*, is still true."""
         return (
-            self.incidents is incidents
-            and self.said == world.said
+            self.incidents is world.incidents[name]
+            and self.said == world.said.get(name, 0)
             and self.mutes is world.mutes
             and self.since <= now < self.until
         )
@@ -153,13 +154,13 @@ def projection(
 
     def project(world: World, now: datetime) -> Iterator[Announcement]:
         drafts.turn()
-        for name, incidents in world.incidents.items():
+        for name in world.incidents:
             audience = audiences.get(name)
             if audience is None:
                 continue
             page = pages.get(name)
-            if page is None or not page.holds(incidents, now, world):
-                page = pages[name] = Page.of(incidents, audience, now, world, page.drafts if page else Drafts())
+            if page is None or not page.holds(name, now, world):
+                page = pages[name] = Page.of(name, audience, now, world, page.drafts if page else Drafts())
             yield from page.announcements
         for operation in world.operations.by_id.values():
             if operation.channel and _to_be_shown(operation) and not _stale(operation.ended_at, now):
