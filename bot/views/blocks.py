@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any
@@ -24,16 +25,24 @@ def section(text: str) -> Block:
 
 def preformatted(lines: Iterable[str]) -> list[Block]:
     """Lines in fixed width, in as many sections as Slack's length asks for."""
-    blocks: list[Block] = []
-    part: list[str] = []
-    for line in lines:
-        if sum(len(p) + 1 for p in part) + len(line) > 2900:
-            blocks.append(section("```" + "\n".join(part) + "```"))
-            part = []
-        part.append(cut(line, 2800))
-    if part:
-        blocks.append(section("```" + "\n".join(part) + "```"))
-    return blocks
+    return [section("```" + "\n".join(part) + "```") for part in _parts(lines)]
+
+
+def paragraphs(lines: Iterable[str]) -> list[Block]:
+    """Lines of mrkdwn, in as many sections as Slack's length asks for."""
+    return [section("\n".join(part)) for part in _parts(lines)]
+
+
+def _parts(lines: Iterable[str]) -> list[list[str]]:
+    parts: list[list[str]] = []
+    room = 0
+    for line in (cut(line, 2800) for line in lines):
+        if not parts or len(line) + 1 > room:
+            parts.append([])
+            room = 2900
+        parts[-1].append(line)
+        room -= len(line) + 1
+    return parts
 
 
 def context(*texts: str) -> Block:
@@ -107,15 +116,17 @@ def _left_out(count: int) -> str:
 
 def fits(blocks: Sequence[Block]) -> bool:
     """Whether Slack takes *blocks* in one message."""
-    return len(blocks) <= MOST and size(list(blocks)) <= TOGETHER
+    if len(blocks) > MOST:
+        return False
+    # As JSON they are longer than their texts, and counted much sooner: it settles nearly all.
+    return len(json.dumps(blocks)) <= TOGETHER or size(blocks) <= TOGETHER
 
 
 def fitted(blocks: Sequence[Block], last: Sequence[Block] = ()) -> tuple[Block, ...]:
     """As many of *blocks* as Slack takes in one message, also by their characters together, ending with *last*."""
-    room, left = MOST - len(last), TOGETHER - size(list(last))
-    if len(blocks) <= room and size(list(blocks)) <= left:
+    if fits([*blocks, *last]):
         return (*blocks, *last)
-    left -= len(_more(len(blocks)))
+    room, left = MOST - len(last), TOGETHER - size(list(last)) - len(_more(len(blocks)))
     kept = 0
     for block in blocks[: room - 1]:
         left -= size(block)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bot.domain.events import OperationKind, Step, StepOutcome, Verdict
 from bot.domain.operations import Operation, Phase
-from bot.views.blocks import Block, actions, button, context, fits, fitted, preformatted, section, shortened
+from bot.views.blocks import Block, actions, button, context, fits, fitted, paragraphs, preformatted, section, shortened
 from bot.views.message import SlackMessage
 from bot.views.words import clock, cut, escape, listed, person, plural
 
@@ -37,7 +37,7 @@ def operation_message(
     """
     title = headline(operation, connected)
     head = section(f"*{escape(title)}*")
-    warnings = [section(f":warning: {escape(warning)}") for warning in operation.warnings]
+    warnings = paragraphs(f":warning: {escape(warning)}" for warning in operation.warnings)
     remarks = context(*_remarks(operation, command))
     planned = operation.phase is Phase.PLANNED
     last = [_buttons(operation, whole=True), remarks] if planned else [remarks]
@@ -59,8 +59,8 @@ def _too_long(operation: Operation) -> str:
     force = " --force" if operation.forced else ""
     what = f"{plural(len(operation.steps), 'command')} on {escape(_directors(operation))}"
     return (
-        f":warning: {what}: more than one message can show, so no button runs them. On the bot's host, "
-        f"`python -m bot {operation.kind.value} {escape(operation.real_server)}{force}` shows all of them and asks."
+        f":warning: This plan ({what}) is more than one message can show, so no button carries it out. On the bot's "
+        f"host, `python -m bot {operation.kind.value} {escape(operation.real_server)}{force}` shows all of it and asks."
     )
 
 

@@ -41,6 +41,7 @@ from bot.views.message import SlackMessage
 from bot.views.mutes import mute_cleared_message, mute_set_message, mutes_json, mutes_lines, mutes_message
 from bot.views.operation import operation_message
 from bot.views.status import status_json, status_lines, status_message
+from bot.views.words import escape
 from tests.views import strange
 from tests.views.slack import assert_slack_takes, buttons, shown
 
@@ -244,14 +245,19 @@ def test_slack_takes_an_operation_in_every_phase(
 
 @QUICK
 @given(strange.operations(Phase.PLANNED))
-def test_what_waits_for_a_confirmation_can_be_called_off_and_confirmed_where_all_of_it_can_be_seen(
+def test_what_waits_for_a_confirmation_can_be_called_off_and_is_confirmed_only_where_all_of_it_can_be_seen(
     operation: Operation,
 ) -> None:
     message = operation_message(operation)
     verb, seen = operation.kind.value, shown(message)
-    whole = seen.count("ipvsadm -e") == len(operation.steps)
-    assert buttons(message) == [*([f"{verb.capitalize()} {operation.real_server}"[:75]] if whole else []), "Cancel"]
-    assert whole or f"`python -m bot {verb} " in seen
+    *yes, cancel = buttons(message)
+    assert cancel == "Cancel"
+    if yes:
+        assert yes == [f"{verb.capitalize()} {operation.real_server}"[:75]]
+        assert seen.count("ipvsadm -e") == len(operation.steps)
+        assert all(escape(warning)[:1000] in seen for warning in operation.warnings)
+    else:
+        assert f"`python -m bot {verb} " in seen
 
 
 def behind(services: int, **more: object) -> Operation:
@@ -301,7 +307,7 @@ def test_a_plan_that_one_message_cannot_show_is_shown_more_briefly_and_then_left
     assert ("weight 1 → 0" in seen) is details
     assert ("Drain web1" in buttons(message)) is runs
     assert (seen.count("sudo ipvsadm") == 2 * services) is runs
-    assert ("`python -m bot drain web1 --force` shows all of them and asks" in seen) is not runs
+    assert ("`python -m bot drain web1 --force` shows all of it and asks" in seen) is not runs
 
 
 def test_what_ran_is_shown_from_both_ends_where_there_is_more_than_a_message_takes() -> None:
