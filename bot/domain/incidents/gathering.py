@@ -166,10 +166,10 @@ def _burst(work: Work, trouble: Trouble, incident: Incident) -> bool:
     """Whether *trouble* is one more of the real servers that just fell together."""
     return (
         trouble.matter is Matter.REAL_SERVER
-        and work.find(lambda i: trouble in i.troubles) is None  # one that fell long ago does not fall now
         and incident.kind is Kind.REAL_SERVER_DOWN
         and not incident.changes
         and work.at - incident.opened_at <= BURST
+        and work.find(lambda i: trouble in i.troubles) is None  # one that fell long ago does not fall now
     )
 
 
