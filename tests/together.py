@@ -32,8 +32,8 @@ def pytest(which: str, name: str, extra: Sequence[str]) -> tuple[str, ...]:
     return (*root, PYTHON, "-m", "pytest", "-m", which, "-o", f"cache_dir=.pytest_cache/{name}", *extra)
 
 
-def lanes(extra: Sequence[str]) -> tuple[tuple[Job, ...], ...]:
-    """What there is to do: lanes that go side by side, each of them job by job.
+def phases(extra: Sequence[str]) -> tuple[tuple[Job, ...], ...]:
+    """What there is to do: jobs that go side by side, and those that come when all of them are done.
 
     Two labs that are busy are too much for two cores, and no quicker. The scenarios tell of seconds that somebody lost,
     so that what needs no lab has to wait for them; those that are patient leave most of the machine to other tests in a
@@ -46,8 +46,8 @@ def lanes(extra: Sequence[str]) -> tuple[tuple[Job, ...], ...]:
 
     fast = Job(name="fast", commands=(static, pytest("not lab", "fast", extra)), spare=True)
     return (
-        (fast, lab("patient", "patient")),
-        (lab("scenarios", "scenario and not patient"), lab("lab", "lab and not scenario")),
+        (fast, lab("scenarios", "scenario and not patient")),
+        (lab("patient", "patient"), lab("lab", "lab and not scenario")),
     )
 
 
@@ -96,18 +96,16 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> tuple[str, ...
 async def main(extra: Sequence[str]) -> int:
     """Run all jobs and say of each line whose it is; 1 if one failed."""
     began = time.monotonic()
-    chosen = lanes(extra)
-    width = max(len(job.name) for lane in chosen for job in lane)
+    chosen = phases(extra)
+    width = max(len(job.name) for phase in chosen for job in phase)
     results: dict[str, tuple[str, ...] | None] = {}
 
     def say(name: str, line: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {name:<{width}} | {line}", flush=True)
 
-    async def go_through(lane: Sequence[Job]) -> None:
-        for job in lane:
-            results[job.name] = await carry_out(job, say)
-
-    await asyncio.gather(*(go_through(lane) for lane in chosen))
+    for phase in chosen:
+        done = await asyncio.gather(*(carry_out(job, say) for job in phase))
+        results |= {job.name: wrong for job, wrong in zip(phase, done, strict=True)}
     # Whoever sees only the end of it sees what failed, also in the job that was done first.
     for name, wrong in results.items():
         for line in wrong or ():

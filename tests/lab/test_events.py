@@ -105,3 +105,23 @@ def test_events_of_two_resumes_of_one_saved_state_are_told_apart(site: Lab) -> N
             boots.append(heard.boots)
             assert heard.boots == {said(site, "sv2", "cat", "/proc/sys/kernel/random/boot_id").strip()}
     assert boots[0].isdisjoint(boots[1])
+
+
+LATE = "[Service]\nExecStart=\nExecStart=/bin/sleep 600\nTimeoutStartSec=1\n"
+
+
+def test_an_agent_that_is_too_late_at_boot_hears_what_keepalived_said_meanwhile(site: Lab) -> None:
+    drop_in = "/run/systemd/system/lvs-agent.service.d/late.conf"
+    with listening(site) as heard:
+        said(site, "sv2", "systemctl", "stop", "keepalived", "lvs-agent")
+        said(site, "sv2", "rm", "-r", "/run/lvs-agent")  # as after a boot
+        said(site, "sv2", "sh", "-c", f"mkdir -p {drop_in.rpartition('/')[0]}; printf '{LATE}' > {drop_in}")
+        said(site, "sv2", "systemctl", "daemon-reload")
+        said(site, "sv2", "systemctl", "start", "--no-block", "lvs-agent", "keepalived")
+        eventually(
+            lambda: said(site, "sv2", "systemctl", "show", "-P", "ActiveState", "keepalived").strip() == "active"
+        )
+        said(site, "sv2", "rm", drop_in)
+        said(site, "sv2", "systemctl", "daemon-reload")
+        said(site, "sv2", "systemctl", "restart", "lvs-agent")
+        eventually(lambda: 'INSTANCE "VI_1" BACKUP 90' in heard.of("sv2"))
