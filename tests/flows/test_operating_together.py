@@ -294,8 +294,9 @@ async def test_no_server_with_a_weight_is_told_to_be_drained(house: House) -> No
         await asyncio.sleep(0.01)
     put_back(house, "sv2")
     house.shell.hosts["sv1"].destination(HTTP, WEB1).active = 0
-    while any(house.operator.connected[operation.id].values()):
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while any(house.operator.connected[operation.id].values()):
+            await asyncio.sleep(0.01)
     house.operator._patience_s = 0
     ended = await work
     assert headline(ended, None) == "web1 is at weight 0 on sv1 and sv2, but not drained: sv2 gives it new connections"
@@ -309,11 +310,12 @@ async def test_a_director_that_cannot_be_asked_is_not_counted_as_empty(house: Ho
     house.operator._poll_s, house.operator._patience_s = 0.01, 600
     work = asyncio.create_task(house.operator.carry_out(operation.id))
     said = ""
-    while said != "Draining web1: no active connection left on sv2; sv1 cannot be asked":
-        await asyncio.sleep(0.005)
-        assert not work.done()
-        now = house.chronicle.world.operations.by_id[operation.id]
-        said = headline(now, house.operator.connected.get(operation.id))
+    async with asyncio.timeout(60):
+        while said != "Draining web1: no active connection left on sv2; sv1 cannot be asked":
+            await asyncio.sleep(0.005)
+            assert not work.done()
+            now = house.chronicle.world.operations.by_id[operation.id]
+            said = headline(now, house.operator.connected.get(operation.id))
     house.operator._patience_s = 0
     assert headline(await work, None) == "web1 is at weight 0 on sv2, but not drained: sv1 cannot be asked"
 
