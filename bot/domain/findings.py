@@ -34,9 +34,15 @@ class Finding:
 
 
 RULE = "SNAT rule for"
+STARTED_AGAIN = "died and was started again"
+TAKES_OVER = timedelta(seconds=1.5)  # what a takeover may take besides the time that it is waited for
 RUNNING = frozenset({UnitActive.ACTIVE, UnitActive.RELOADING, UnitActive.ACTIVATING})
 AUTO_RESTART = "auto-restart"
-OF_KEEPALIVED = frozenset({Matter.PROCESS, Matter.CHECKER, Matter.TABLE, Matter.WEIGHT, Matter.DIFFERENCE})
+OF_TABLE = frozenset({Matter.TABLE, Matter.WEIGHT, Matter.DIFFERENCE})
+OF_KEEPALIVED = OF_TABLE | {Matter.PROCESS, Matter.CHECKER}
+
+FILLED_BY_NOW = timedelta(seconds=3)
+"""How long a keepalived that is ready may take to fill its table: nobody is told sooner, unless clients feel it."""
 
 TOLD_BY_NOW = timedelta(seconds=12)
 """How long an event may take from keepalived to the journal before it counts as missed: an agent tries every 10 s."""
@@ -50,19 +56,24 @@ def look(state: Situation, recorded: Recorded, cluster: Cluster, operations: Ope
     shown = {f.trouble: f for f in findings(state, event, cluster, operations)}
     looked_at = {a.director: a for a in event.answers}
     rules = cluster.snat is not None
-    suspected: dict[Trouble, datetime] = {
-        t: s for t, s in state.suspected.items() if not _seen(t, looked_at, state, rules=rules)
-    }
+    before = {t: since for t, since in state.suspected.items() if not _outlived(t, looked_at, state)}
+    suspected = {t: since for t, since in before.items() if not _seen(t, looked_at, state, rules=rules)}
     found: dict[Trouble, str] = {
-        t: why for t, why in state.found.items() if not _seen(t, looked_at, state, rules=rules and RULE in why)
+        t: why
+        for t, why in state.found.items()
+        if not _seen(t, looked_at, state, rules=rules and RULE in why) or _shows_yet(t, why, state, at, cluster)
     }
+    restarted = dict(state.restarted)
     for trouble, finding in shown.items():
-        since = state.suspected.get(trouble)
+        since = before.get(trouble)
         if trouble in state.found or finding.proven or _confirmed(finding, since, event, at):
             found[trouble] = finding.why
+            if STARTED_AGAIN in finding.why:
+                restarted[trouble.subject] = at
         else:
             suspected[trouble] = since or at
-    return replace(state, suspected=suspected, found=found, split=state.split | _stuck(state, found))
+    split = state.split | _stuck(state, found)
+    return replace(state, suspected=suspected, found=found, split=split, restarted=restarted)
 
 
 def _stuck(state: Situation, found: Mapping[Trouble, str]) -> frozenset[str]:
@@ -111,21 +122,51 @@ def _told(state: Situation, director: str) -> object:
 def _confirmed(finding: Finding, since: datetime | None, event: RollCallTaken, at: datetime) -> bool:
     if since is None or event.asked_at < since:
         return False
+    if finding.trouble.matter is Matter.TABLE:
+        return at - since >= FILLED_BY_NOW
     return at - since >= TOLD_BY_NOW if finding.mended or finding.trouble.matter is Matter.STREAM else True
+
+
+def _shows_yet(trouble: Trouble, why: str, state: Situation, at: datetime, cluster: Cluster) -> bool:
+    """Whether what came of a process that died may still be to come: so long another director waits to take over."""
+    if trouble.matter is not Matter.PROCESS or STARTED_AGAIN not in why or trouble.subject not in state.restarted:
+        return False
+    found_at = state.restarted[trouble.subject]
+    takes = timedelta(seconds=max((i.takeover_s for i in cluster.vrrp_instances), default=0.0)) + TAKES_OVER
+    for (director, _), claim in state.claims.items():
+        since = found_at - takes
+        if director != trouble.subject and any(w.state is VrrpState.MASTER and w.at >= since for w in claim.words):
+            return False  # it has come
+    return at - found_at <= takes
+
+
+def _outlived(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situation) -> bool:
+    """Whether *trouble* was suspected of a keepalived that is known to have ended, or of a boot before this one."""
+    answer = looked_at.get(_director_of(trouble))
+    if trouble.matter not in OF_KEEPALIVED or answer is None or not answer.answered:
+        return False
+    before = state.answers[answer.director].before
+    boots = {a.boot for a in (before, answer) if a is not None and a.boot is not None}
+    return len(boots) > 1 or (answer.keepalived is not None and not _is_up(answer.keepalived))
+
+
+def _director_of(trouble: Trouble) -> str:
+    """The director whose answers show *trouble*."""
+    return trouble.of if trouble.matter in (Matter.WEIGHT, Matter.DIFFERENCE) else trouble.subject
 
 
 def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situation, *, rules: bool) -> bool:
     """Whether what *trouble* is about has just been looked at; *rules*: of a NAT path, also the SNAT rule."""
     if trouble.matter is Matter.VACANCY:
         return bool(looked_at)
-    director = trouble.of if trouble.matter in (Matter.WEIGHT, Matter.DIFFERENCE) else trouble.subject
-    answer = looked_at.get(director)
+    answer = looked_at.get(_director_of(trouble))
     if answer is None:
         return False
     if not answer.answered:
         return False  # it was not looked at
-    if trouble.matter in OF_KEEPALIVED and not runs(answer):
-        return False  # it is not well again because keepalived does not run at all
+    at_work = serves if trouble.matter in OF_TABLE else runs
+    if trouble.matter in OF_KEEPALIVED and not at_work(answer):
+        return False  # it is not well again because keepalived does not run at all, or is about to begin
     match trouble.matter:
         case Matter.PROCESS | Matter.CHECKER:
             return answer.processes is not None
@@ -160,7 +201,8 @@ def _of_director(
         yield Finding(trouble=Trouble(matter=Matter.UNIT, subject=name), why=why)
     elif runs(answer):
         yield from _processes(name, known)
-        yield from _table(state, cluster, name, known, operations)
+        if serves(answer):
+            yield from _table(state, cluster, name, known, operations)
     yield from _nat(cluster, name, answer)
     yield from _stream(state, cluster, name, known)
 
@@ -168,11 +210,17 @@ def _of_director(
 def runs(answer: RollCallAnswer) -> bool:
     """Whether keepalived is known to run: by its unit or, where that was not told, by all of its processes.
 
-    A host on its way down answers for a while without telling of units, its table empty already.
+    A host on its way down answers for a while without telling of units, its table empty already, and a moment later
+    of processes neither.
     """
     if answer.keepalived is not None:
         return _is_up(answer.keepalived)
-    return answer.processes is None or ProcessRole.CHECKERS in {p.role for p in answer.processes}
+    return ProcessRole.CHECKERS in {p.role for p in answer.processes or ()}
+
+
+def serves(answer: RollCallAnswer) -> bool:
+    """Whether keepalived runs and has said that it is ready: until then, its table need not be whole."""
+    return runs(answer) and (answer.keepalived is None or answer.keepalived.active is not UnitActive.ACTIVATING)
 
 
 def _is_up(unit: UnitState) -> bool:
@@ -214,7 +262,7 @@ def _replaced(known: Answer, now: tuple[KeepalivedProcess, ...], roles: tuple[Pr
         if parents[1] and not new and role in NAMED and any(p.role in NAMED for p in (*before, *now)):
             return f"its {role.value} is gone"
         if same and old and new and not old & new:
-            return f"its {role.value} died and was started again (pid {min(old)} before, {min(new)} now)"
+            return f"its {role.value} {STARTED_AGAIN} (pid {min(old)} before, {min(new)} now)"
     return ""
 
 
@@ -427,7 +475,7 @@ def _runs_again(claim: Claim, known: Answer) -> bool:
 def untold_servers(state: Situation, cluster: Cluster, director: str) -> Iterator[tuple[str, str]]:
     """(service, real server) that *director* has taken out of its table, for good reason and without having said so."""
     answer = state.answered(director)
-    if answer is None or answer.weights is None or not runs(answer):
+    if answer is None or answer.weights is None or not serves(answer):
         return
     there = {(s, r) for s, r, _ in answer.weights}
     for service in cluster.services:

@@ -135,10 +135,12 @@ def _failover(incident: Incident) -> str:
 
 
 def _split_brain(incident: Incident) -> str:
-    holders = listed(incident.holders) or "more than one director"
+    # By the last look it may be one of them: the other was not heard of since.
+    several = len(incident.holders) > 1
+    who = f"{listed(incident.holders)} hold" if several else "more than one director holds"
     frozen = [e for e in incident.evidence if "frozen" in e]
     because = f"; {frozen[0]}" if frozen else ""
-    return f"{incident.subject}: split brain — {holders} hold the address{because}"
+    return f"{incident.subject}: split brain — {who} the address{because}"
 
 
 def _unreachable(incident: Incident) -> str:

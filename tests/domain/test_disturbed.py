@@ -1,7 +1,10 @@
-"""The fold over what really happened, heard otherwise: later, twice, in another order; the stories stay the same.
+"""The fold over what really happened, heard or looked at otherwise; the stories stay the same.
 
-Each director's agent keeps the order of its lines, so one that comes late holds up what comes after it; directors among
-each other, and the probes, keep none. Roll calls stay where they were: what a look showed, it showed then.
+Heard otherwise: later, twice, in another order. Each director's agent keeps the order of its lines, so one that comes
+late holds up what comes after it; directors among each other, and the probes, keep none. Looks stay what they were.
+
+Looked at otherwise: each thing read at another moment of the same question, and looks besides (tests/domain/reread.py).
+Hosts in the lab answer slowly; with many looks more, it is as if they answered at once.
 
 ``DISTURBED`` in the environment is how many ways each recording is tried in. Without it, few, and the same each time.
 """
@@ -13,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,6 +38,7 @@ from bot.domain.incidents import Incident, Kind
 from bot.domain.situation import LATE
 from bot.flows.chronicle import World, fold
 from tests.domain import journals
+from tests.domain.reread import reread
 from tests.domain.test_recordings import is_told, told
 from tests.lab.scenarios.catalogue import BY_NAME
 from tests.lab.scenarios.timeline import Story
@@ -118,7 +123,7 @@ def concluded(events: list[Recorded]) -> list[Recorded]:
     last: dict[str, RollCallAnswer] = {}
     for event in events:
         if isinstance(event.event, RollCallTaken):
-            last |= {a.director: a for a in event.event.answers}
+            last |= {a.director: _whole(last.get(a.director), a) for a in event.event.answers}
     end = events[-1].recorded_at
     looks = []
     for later in (30, 60):
@@ -127,6 +132,14 @@ def concluded(events: list[Recorded]) -> list[Recorded]:
         at = asked + timedelta(seconds=1)
         looks.append(Recorded(sequence=0, recorded_at=at, at_source=at, event=taken))
     return [*events, *looks]
+
+
+def _whole(before: RollCallAnswer | None, now: RollCallAnswer) -> RollCallAnswer:
+    """*now*, with what it was not asked for as it was *before*."""
+    if before is None or not now.answered or not before.answered:
+        return now
+    closer = ("processes", "nat", "boot", "clock_behind_s")
+    return replace(now, **{n: getattr(before, n) for n in closer if getattr(now, n) is None})
 
 
 def folded(events: Sequence[Recorded]) -> Iterator[tuple[Incident, ...]]:
@@ -200,6 +213,16 @@ def test_a_recording_ends_in_the_same_stories_where_every_word_is_as_late_and_he
     spoken = [place for place, event in enumerate(recorded(name)) if source(event) is not None]
     every = Disturbance(late=dict.fromkeys(spoken, seconds), twice=dict.fromkeys(spoken, 0.8))
     is_as_recorded(name, ending(heard(name, every)))
+
+
+@pytest.mark.parametrize("name", journals.names())
+@settings(SEARCH, max_examples=TRIED or 20)
+@given(random=st.randoms(use_true_random=False), more=st.sampled_from([0, 1, 3, 20]))
+def test_whenever_its_directors_are_read_a_recording_ends_in_the_same_stories(
+    name: str, random: Random, more: int
+) -> None:
+    acts = [journals.BEGAN + timedelta(seconds=at) for at, _ in journals.recording(name).acts]
+    is_as_recorded(name, ending(concluded(reread(recorded(name), acts, DIRECTORS, random, more))))
 
 
 def cut_off_from_the_bot(name: str, director: str) -> list[Recorded]:

@@ -242,7 +242,7 @@ CASES = {
     "the table cleared": Case(
         kind=Kind.TABLE_REMOVED,
         subject="sv1",
-        begins=looks(100, 101, sv1={"weights": (), "services": ()}),
+        begins=looks(100, 103, sv1={"weights": (), "services": ()}),
         told="The IPVS table on sv1 is empty, and keepalived runs",
         over="The IPVS table on sv1 is complete again",
     ),

@@ -47,9 +47,9 @@ def known(pen: Pen, cluster: Cluster = SITE) -> Situation:
 
 
 def looks(pen: Pen, at: float, sv1: RollCallAnswer, sv2: RollCallAnswer | None = None, times: int = 2) -> Pen:
-    """*times* roll calls a second apart that show the same."""
+    """*times* roll calls that show the same, far enough apart for a table to have been filled meanwhile."""
     for number in range(times):
-        pen.roll_call(at + number, sv1, sv2 or answer("sv2", services=SERVICES))
+        pen.roll_call(at + 3 * number, sv1, sv2 or answer("sv2", services=SERVICES))
     return pen
 
 
@@ -114,7 +114,7 @@ def test_one_look_only_raises_a_suspicion_and_a_second_one_confirms_it(case: str
     pen = looks(Pen().all_well(0), 10, shown, times=1)
     assert known(pen).found == {}
     assert trouble in known(pen).suspected
-    looks(pen, 11, shown, times=1)
+    looks(pen, 14, shown, times=1)
     assert known(pen).found[trouble] == why
     looks(pen, 20, answer("sv1", holds=True, services=SERVICES, nat=GOOD), times=1)
     assert known(pen).found == {}, "that it is well again, one look shows"
@@ -126,6 +126,50 @@ def test_a_director_on_its_way_down_is_not_said_to_have_lost_its_table() -> None
     )
     pen = looks(Pen().all_well(0), 10, dying, times=3)
     assert not {t for t in known(pen).found if t.matter is Matter.TABLE}
+
+
+def test_a_director_that_tells_nothing_of_keepalived_is_not_said_to_run_it() -> None:
+    dying = replace(answer("sv1", weights=(), services=()), keepalived=None)
+    pen = looks(Pen().all_well(0), 10, dying, times=3)
+    assert not {t for t in known(pen).found if t.matter is Matter.TABLE}
+
+
+def test_a_table_that_keepalived_is_about_to_fill_is_not_said_to_be_empty() -> None:
+    starting = answer("sv1", holds=True, active=UnitActive.ACTIVATING, weights=(), services=(), processes=processes())
+    pen = looks(Pen().all_well(0), 10, starting, times=3)
+    assert not known(pen).found
+    looks(pen, 20, CASES["an empty table"][0], times=1)
+    assert not known(pen).found, "it may have become ready just now"
+    looks(pen, 21, CASES["an empty table"][0], times=1)
+    assert not known(pen).found, "to fill it takes a moment"
+    looks(pen, 22, starting, times=1)
+    looks(pen, 24, CASES["an empty table"][0], times=1)
+    assert Trouble(matter=Matter.TABLE, subject="sv1") in known(pen).found, "it was empty twice when it had to be whole"
+
+
+def test_what_was_found_of_a_table_lasts_until_it_is_seen_whole() -> None:
+    pen = looks(Pen().all_well(0), 10, CASES["an empty table"][0])
+    looks(pen, 20, answer("sv1", active=UnitActive.ACTIVATING, services=SERVICES))
+    assert Trouble(matter=Matter.TABLE, subject="sv1") in known(pen).found
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(answer("sv1", active=UnitActive.INACTIVE, weights=(), services=()), id="keepalived has ended"),
+        pytest.param(None, id="the host has booted anew"),
+    ],
+)
+def test_a_suspicion_ends_with_the_keepalived_that_it_was_of(between: RollCallAnswer | None) -> None:
+    before = replace(CASES["an empty table"][0], boot="one")
+    after = replace(before, boot="one" if between else "two")
+    pen = looks(Pen().all_well(0), 10, before, times=1)
+    if between is not None:
+        looks(pen, 11, between, times=1)
+    looks(pen, 12, after, times=1)
+    assert Trouble(matter=Matter.TABLE, subject="sv1") not in known(pen).found
+    looks(pen, 15, after, times=1)
+    assert Trouble(matter=Matter.TABLE, subject="sv1") in known(pen).found
 
 
 def test_an_empty_table_that_clients_feel_is_believed_at_once() -> None:

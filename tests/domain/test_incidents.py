@@ -733,3 +733,70 @@ def test_what_nobody_could_be_told_is_remembered_until_it_is_no_news_any_more() 
     assert len(many(130, told_of=True).incidents["site"].all) == 100
     # 12 hours are 144 times five minutes
     assert len(many(200, told_of=False).incidents["site"].all) == 145
+
+
+@pytest.mark.parametrize(("again", "cause"), [(102.4, Cause.RESTARTED), (112.0, Cause.STOPPED)])
+def test_a_keepalived_that_a_look_met_while_it_was_down_was_restarted_if_it_spoke_again_at_once(
+    again: float, cause: Cause
+) -> None:
+    pen = Pen().all_well(0).says(100, "sv1", VrrpState.STOP).says(100.8, "sv2", VrrpState.MASTER)
+    pen.roll_call(101.5, answer("sv1", active=UnitActive.INACTIVE, weights=()), answer("sv2", holds=True))
+    assert told(pen.lines)[0].cause is Cause.STOPPED
+    pen.says(again, "sv1", VrrpState.BACKUP).roll_call(again + 1, answer("sv1"), answer("sv2", holds=True))
+    assert told(pen.lines)[0].cause is cause
+
+
+def test_a_host_on_its_way_down_that_says_nothing_of_keepalived_was_not_cut_off_from_the_bot() -> None:
+    before = answer("sv1", holds=True, boot="one", processes=processes())
+    pen = Pen().roll_call(0, before, answer("sv2")).says(100.8, "sv2", VrrpState.MASTER)
+    waiting = RollCallTaken(
+        cluster="site",
+        reason="test",
+        asked_at=NOON + timedelta(seconds=101),
+        answers=(answer("sv2", holds=True),),
+        waiting=("sv1",),
+    )
+    pen.at(101.3, waiting)
+    dying = replace(answer("sv1", boot="one", weights=(), services=(), processes=()), keepalived=None)
+    pen.roll_call(101.9, dying)
+    assert told(pen.lines)[0].cause is Cause.AWAITED
+    late(pen, 102, 100.1, "sv1", VrrpState.STOP).roll_call(115, answer("sv1", error="no answer within 10 s"))
+    pen.roll_call(130, answer("sv1", boot="two"))
+    assert told(pen.lines)[0].cause is Cause.REBOOTED
+
+
+def test_a_restart_that_proves_to_have_been_a_reboot_is_told_as_one() -> None:
+    """A host that boots within seconds may be met twice with keepalived at work, and never away."""
+    before = answer("sv1", holds=True, boot="one", processes=processes())
+    pen = (
+        Pen().roll_call(0, before, answer("sv2")).says(100, "sv1", VrrpState.STOP).says(100.8, "sv2", VrrpState.MASTER)
+    )
+    pen.roll_call(105, answer("sv1"), answer("sv2", holds=True))
+    assert told(pen.lines)[0].cause is Cause.RESTARTED
+    pen.roll_call(106, answer("sv1", boot="two", processes=processes()))
+    assert told(pen.lines)[0].cause is Cause.REBOOTED
+
+
+def test_a_process_that_was_started_again_is_no_closed_case_before_another_director_may_have_taken_over() -> None:
+    """Looks may be quick, and a BACKUP waits for three and a half seconds: it is one story."""
+    well, died = processes(), processes(vrrp=280)
+    pen = Pen().roll_call(0, answer("sv1", holds=True, processes=well), answer("sv2"))
+    pen.roll_call(100.4, answer("sv1", holds=True, processes=died)).roll_call(100.8, answer("sv1", processes=died))
+    assert told(pen.lines)[0].open
+    pen.says(103.4, "sv2", VrrpState.MASTER).roll_call(104, answer("sv1", processes=died), answer("sv2", holds=True))
+    (incident,) = told(pen.lines)
+    assert (incident.kind, incident.cause) == (Kind.FAILOVER, Cause.CHILD_DIED)
+    alone = Pen().roll_call(0, answer("sv1", holds=True), answer("sv2", processes=well))
+    alone.roll_call(100, answer("sv2", processes=died)).roll_call(101, answer("sv2", processes=died))
+    assert told(alone.lines)[0].open
+    assert not told(alone.roll_call(110, answer("sv2", processes=died)).lines)[0].open
+
+
+def test_a_split_brain_of_which_only_one_holder_was_heard_again_does_not_name_that_one_alone() -> None:
+    pen = Pen().all_well(0).says(100, "sv2", VrrpState.MASTER)
+    for second in (101, 103):
+        pen.roll_call(second, answer("sv1", holds=True), answer("sv2", holds=True))
+    (incident,) = told(pen.lines)
+    assert headline(incident) == "VI_1: split brain — sv1 and sv2 hold the address"
+    incident = replace(incident, holders=("sv1",))
+    assert headline(incident) == "VI_1: split brain — more than one director holds the address"

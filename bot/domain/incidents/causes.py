@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from bot.domain.events import ProcessRole, RollCallAnswer, VrrpState
-from bot.domain.findings import broken_path
+from bot.domain.findings import broken_path, runs
 from bot.domain.fleet import Cluster, Forwarding, VirtualService, VrrpInstance
 from bot.domain.incidents.story import Cause, Incident
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import ASIDE, Answer, Host, Said, Situation, by_our_clock
+from bot.domain.situation import ASIDE, Answer, Host, Situation, by_our_clock
 
 BEHIND = 3.0
 """Seconds that a clock has to have fallen behind to show that its host stood still: a slow answer explains less."""
@@ -34,6 +35,12 @@ FIRM = frozenset(
 DIED_OF = frozenset({"signal", "core-dump", "exit-code", "oom-kill", "watchdog"})
 """A unit's Result that nobody who stops it gets: `success` and `timeout` may be anybody's wish."""
 
+LEFT = frozenset({Cause.DIED, Cause.STOPPED, Cause.RESTARTED})
+"""What its return may tell more of."""
+
+RESTART = timedelta(seconds=6)
+"""How soon after its last word a keepalived that was stopped speaks again where somebody meant to restart it."""
+
 # What the next look may correct.
 DOUBTED = frozenset({Cause.UNKNOWN, Cause.AWAITED, Cause.SILENT, Cause.DIED})
 
@@ -54,9 +61,10 @@ def cause_of(
         return Cause.AWAITED if old in waiting and incident.cause is Cause.UNKNOWN else incident.cause
     if not known.answer.answered:
         return Cause.STOPPED if last_word(incident, instance, situation) is VrrpState.STOP else Cause.DIED
+    if incident.cause in LEFT and (back := _came_back(incident, instance, situation, known)) is not None:
+        return back
     if incident.cause in (Cause.DIED, Cause.STOPPED):
-        # Whoever was gone or stopped and is found running now has come back: that is not why it was gone.
-        return _came_back(incident, instance, situation, known) or incident.cause
+        return incident.cause  # whoever was gone and is found running now has come back: that is not why it was gone
     if incident.returned_at is not None and incident.cause not in DOUBTED:
         return incident.cause
     return _by_its_answer(incident, instance, situation, known)
@@ -96,8 +104,7 @@ def last_word(incident: Incident, instance: VrrpInstance, situation: Situation) 
     if claim is None:
         return None
     since = incident.moved_at - timedelta(seconds=instance.takeover_s + 5)
-    said = [*claim.before, Said(state=claim.state, said_at=claim.said_at, at=claim.at)]
-    for word in reversed(said):
+    for word in reversed(claim.words):
         at = by_our_clock(situation, incident.old_master or "", word.said_at)
         if at < since:
             return None
@@ -119,14 +126,30 @@ def _came_back(incident: Incident, instance: VrrpInstance, situation: Situation,
     """Why a director was away, now that it answers again, as far as that says more. None: it says no more."""
     now = known.answer
     if incident.old_boot is None or now.boot is None:
-        return None
+        return _spoke_again(incident, instance, situation)
     if incident.old_boot != now.boot:
-        stopped = incident.cause is Cause.STOPPED or last_word(incident, instance, situation) is VrrpState.STOP
+        stopped = (
+            incident.cause in (Cause.STOPPED, Cause.RESTARTED)
+            or last_word(incident, instance, situation) is VrrpState.STOP
+        )
         return Cause.REBOOTED if stopped else Cause.DIED
-    if incident.cause is Cause.STOPPED:
-        return None
+    if incident.cause is not Cause.DIED and incident.cause is not Cause.AWAITED:
+        return _spoke_again(incident, instance, situation)
+    if not runs(now):
+        return None  # a host on its way down still answers: whether it boots anew is not seen yet
     behind = (now.clock_behind_s or 0.0) - (incident.old_behind_s or 0.0)
     return Cause.PAUSED if behind > BEHIND else Cause.CUT_OFF
+
+
+def _spoke_again(incident: Incident, instance: VrrpInstance, situation: Situation) -> Cause | None:
+    """RESTARTED for a director that said STOP and was there again at once, both by its own clock; else None."""
+    if incident.cause is not Cause.STOPPED or last_word(incident, instance, situation) is not VrrpState.STOP:
+        return None
+    claim = situation.claims[incident.old_master or "", instance.name]
+    for word, following in reversed(list(pairwise(claim.words))):
+        if word.state is VrrpState.STOP and following.state in (VrrpState.BACKUP, VrrpState.MASTER):
+            return Cause.RESTARTED if following.said_at - word.said_at <= RESTART else None
+    return None
 
 
 def why_away(before: Host, now: RollCallAnswer) -> Cause:
@@ -149,12 +172,12 @@ def _by_its_answer(incident: Incident, instance: VrrpInstance, situation: Situat
     if active in (UnitActive.INACTIVE, UnitActive.DEACTIVATING):
         return Cause.STOPPED
     if last_word(incident, instance, situation) is VrrpState.STOP:
-        return Cause.RESTARTED
+        return Cause.RESTARTED if runs(known.answer) else Cause.STOPPED
     if instance.priority(new) > instance.priority(old):
         return Cause.PREEMPTED
     if incident.cause is Cause.AWAITED:
-        if known.answer.boot is None:
-            return Cause.AWAITED  # it answers again: why it did not, the closer look tells
+        if known.answer.boot is None or not runs(known.answer):
+            return Cause.AWAITED  # it answers again: why it did not, the next look tells
         # Without the boot that it had, nobody can say whether it rebooted: that it was away is all that is known.
         return _came_back(incident, instance, situation, known) or Cause.SILENT
     return incident.cause

@@ -70,7 +70,7 @@ def _last_words(work: Work, incident: Incident, instance: VrrpInstance) -> None:
     if claim is None or claim.observed or incident.moved_at is None:
         return
     since = incident.moved_at - timedelta(seconds=instance.takeover_s + 5)
-    for word in (*claim.before, Said(state=claim.state, said_at=claim.said_at, at=claim.at)):
+    for word in claim.words:
         if word.state in (VrrpState.STOP, VrrpState.FAULT) and since <= word.said_at <= incident.moved_at + ASIDE:
             text = f"{incident.old_master} says {word.state.value}"
             incident = work.put(incident, text, at=word.said_at, stage=Stage.LAST_WORD)
@@ -145,7 +145,9 @@ def _returned(work: Work, incident: Incident, role: Trouble, old: str, new: str)
     found = isinstance(work.recorded.event, RollCallTaken)
     if found and incident.seen == {role} and not incident.holders and _was_brief(work, incident):
         # The claim was a director's brief mistake at its start: the address never left.
-        work.put(replace(incident, withdrawn=True), f"{incident.new_master} does not hold it after all")
+        work.put(
+            replace(incident, troubles=frozenset(), withdrawn=True), f"{incident.new_master} does not hold it after all"
+        )
         return
     at = _said_at(work, new, work.cluster.vrrp_instance(role.subject))
     for felt in [i for i in work.opens() if is_felt_only(i) and i.instance == incident.instance]:
@@ -178,7 +180,7 @@ def _gave_it_up(work: Work, incident: Incident) -> bool:
     since = (
         incident.moved_at - timedelta(seconds=work.cluster.vrrp_instance(incident.instance or "").takeover_s) - ASIDE
     )
-    words = (*claim.before, Said(state=claim.state, said_at=claim.said_at, at=claim.at))
+    words = claim.words
     return any(w.state in (VrrpState.BACKUP, VrrpState.STOP, VrrpState.FAULT) and w.said_at >= since for w in words)
 
 

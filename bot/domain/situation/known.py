@@ -66,6 +66,11 @@ class Claim:
     before: tuple[Said, ...] = ()
     found: Keepalived | None = None
 
+    @property
+    def words(self) -> tuple[Said, ...]:
+        """All that is remembered of what it said, oldest first, this one last."""
+        return (*self.before, Said(state=self.state, said_at=self.said_at, at=self.at))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
@@ -138,7 +143,8 @@ class Situation:
     ``carried``: service -> the instance that carries its address, None where no instance does.
 
     ``suspected`` is what the last look showed amiss and no second one has confirmed, with the time of the first;
-    ``found`` what was confirmed, with the words for it.
+    ``found`` what was confirmed, with the words for it. ``restarted``: director -> when it was found that one of
+    keepalived's processes there had died and been started again.
     """
 
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
@@ -166,6 +172,7 @@ class Situation:
     carried: Mapping[str, str | None] = field(default_factory=dict)
     suspected: Mapping[Trouble, datetime] = field(default_factory=dict)
     found: Mapping[Trouble, str] = field(default_factory=dict)
+    restarted: Mapping[str, datetime] = field(default_factory=dict)
 
     def host_before(self, director: str, at: datetime, instance: VrrpInstance) -> Host | None:
         """What was seen of the host of *director* when it last held *instance* before *at*; None where nothing was."""

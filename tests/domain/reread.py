@@ -1,0 +1,188 @@
+"""A recording's directors read at other moments: what its looks would have shown a little earlier or later.
+
+A look is not one moment. It asks for one thing after another, and each of them can have changed by the time of the
+next. So a recording's looks are taken apart into what was true of each director, thing by thing, and put together again
+as other looks: each thing read at another moment of the same question.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+from bot.domain.events import QuorumChanged, Recorded, RollCallAnswer, RollCallTaken, VrrpStateChanged
+from bot.domain.observed import UnitActive, UnitState
+
+READS = {
+    "reached": ("error", "refused"),
+    "holds": ("holds",),
+    "unit": ("keepalived",),
+    "table": ("weights", "services", "strangers"),
+    "processes": ("processes",),
+    "host": ("nat", "boot", "clock_behind_s"),
+}
+"""What is read in one go, in the order in which a look does."""
+
+CLUSTER = "site"
+
+CLOSER = ("processes", "host")
+"""What only a closer look reads."""
+
+BEHIND = timedelta(seconds=0.6)
+"""How far the clocks of emulated directors lag behind the bot's."""
+
+PROMPT_S = 1.0
+"""Seconds within which what was done to a director shows there."""
+
+
+Sight = tuple[datetime, datetime, tuple[Any, ...]]
+"""When it was asked for, when it was answered, and what it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What was true of one thing, from when on."""
+
+    since: tuple[datetime, ...]
+    values: tuple[tuple[Any, ...], ...]
+
+    def at(self, moment: datetime) -> tuple[Any, ...]:
+        """What was true at *moment*."""
+        return self.values[max(0, bisect_right(self.since, moment) - 1)]
+
+
+def reread(
+    events: Sequence[Recorded], acts: Sequence[datetime], directors: Sequence[str], random: Random, more: int
+) -> list[Recorded]:
+    """*events* with every look read at other moments of the same question, and *more* looks besides.
+
+    *acts* are when something was done on purpose, at which what is true may change.
+    """
+    truth = {d: _truth(events, acts, d, random) for d in directors}
+    again = [_read_again(e, truth, random) if isinstance(e.event, RollCallTaken) else e for e in events]
+    for _ in range(more):
+        director = random.choice(list(directors))
+        if (asked_and_answered := _gap(events, director, random)) is None:
+            continue
+        asked, at = asked_and_answered
+        answer = _answer(
+            RollCallAnswer(director=director), truth[director], asked, at, random, closer=random.random() < 0.5
+        )
+        if not answer.answered:
+            continue  # it would have been asked for longer
+        taken = RollCallTaken(cluster=CLUSTER, reason="routine", asked_at=asked, answers=(answer,))
+        again.append(Recorded(sequence=0, recorded_at=at, at_source=at, event=taken))
+    return again
+
+
+def _gap(events: Sequence[Recorded], director: str, random: Random) -> tuple[datetime, datetime] | None:
+    """A moment at which no question to *director* was open: it is never asked twice at once."""
+    asked: dict[datetime, datetime] = {}
+    for event in events:
+        if isinstance(event.event, RollCallTaken) and event.event.answer(director) is not None:
+            asked[event.event.asked_at] = event.recorded_at
+    first, end = min(asked.values()), events[-1].recorded_at
+    for _ in range(20):
+        begins = first + (end - first) * random.random()
+        ends = begins + timedelta(seconds=random.uniform(0.2, 2.5))
+        if all(ends < opened or begins > closed for opened, closed in asked.items()):
+            return begins, ends
+    return None
+
+
+def _read_again(event: Recorded, truth: Mapping[str, Mapping[str, Track]], random: Random) -> Recorded:
+    taken = event.event
+    assert isinstance(taken, RollCallTaken)
+    answers = [
+        _answer(a, truth[a.director], taken.asked_at, event.recorded_at, random, closer=a.processes is not None)
+        for a in taken.answers
+    ]
+    return replace(event, event=replace(taken, answers=tuple(answers)))
+
+
+def _answer(
+    recorded: RollCallAnswer, truth: Mapping[str, Track], asked: datetime, at: datetime, random: Random, *, closer: bool
+) -> RollCallAnswer:
+    reached = truth["reached"]
+    error, refused = reached.at(at)
+    if error is not None:
+        return RollCallAnswer(director=recorded.director, error=error, refused=refused, heard_at=recorded.heard_at)
+    # Where it could not be reached when it was asked, it was read when it could be again.
+    asked = max([asked, *(since for since in reached.since if since <= at)])
+    fields: dict[str, Any] = {"processes": None, "nat": None, "boot": None, "clock_behind_s": None}
+    moments = sorted(asked + (at - asked) * random.random() for _ in READS)
+    for (read, names), moment in zip(READS.items(), moments, strict=True):
+        if read != "reached" and (closer or read not in CLOSER):
+            fields |= dict(zip(names, truth[read].at(moment), strict=True))
+    return replace(recorded, error=None, refused=False, **fields)
+
+
+def _truth(events: Sequence[Recorded], acts: Sequence[datetime], director: str, random: Random) -> dict[str, Track]:
+    """What may have been true: between two looks that differ, a thing changed when it was said, or at random."""
+    spoke = [e for e in events if isinstance(e.event, VrrpStateChanged) and e.event.director == director]
+    filled = [e for e in events if isinstance(e.event, QuorumChanged) and e.event.director == director]
+    truth: dict[str, Track] = {}
+    for read in READS:
+        moments, exact = list(acts), PROMPT_S
+        if read == "holds":
+            moments, exact = [e.at_source + min((e.recorded_at - e.at_source) / 2, BEHIND) for e in spoke], 0.0
+        if read == "table":
+            # keepalived says of a service that it has a quorum when it has put it into the table.
+            moments = [*moments, *(e.at_source + BEHIND for e in filled)]
+        if read in ("holds", "host"):
+            # What booted, or stood still, did that while it could not be reached.
+            reached = truth["reached"]
+            away = [t for t, (error, _) in zip(reached.since, reached.values, strict=True) if error is not None]
+            moments = [*moments, *away] if read == "holds" else away or moments
+        truth[read] = _track(read, list(_seen(read, events, director)), sorted(moments), exact, random)
+    return truth
+
+
+def _track(read: str, seen: list[Sight], said: Sequence[datetime], exact: float, random: Random) -> Track:
+    if not seen:
+        return Track((), (tuple(None for _ in READS[read]),))
+    since, values = [seen[0][0]], [seen[0][2]]
+    for (low, _, before), (_, high, after) in pairwise(seen):
+        if before == after:
+            continue
+        low = max(low, since[-1])
+        high = max(low, high)
+        steps = [*_between(read, before, after), after]
+        told = [t for t in said if low < t <= high]
+        if told:
+            low = told[-1 if read == "host" else 0]  # a clock that stood still is behind when it goes on
+            high = min(high, low + timedelta(seconds=exact))
+        since += sorted(low + max(high - low, timedelta(0)) * random.random() for _ in steps)
+        values += steps
+    return Track(tuple(since), tuple(values))
+
+
+def _seen(read: str, events: Sequence[Recorded], director: str) -> Iterator[Sight]:
+    """When it was asked for, when it was answered, and what it was."""
+    for event in events:
+        if not isinstance(event.event, RollCallTaken):
+            continue
+        answer = event.event.answer(director)
+        if answer is None or (read != "reached" and not answer.answered):
+            continue
+        value = tuple(getattr(answer, name) for name in READS[read])
+        if read in CLOSER and value[0] is None:
+            continue  # it was not looked at
+        yield event.event.asked_at, event.recorded_at, value
+
+
+def _between(read: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """What is true for a moment on the way from *before* to *after*, though no look may have met it."""
+    if read != "unit":
+        return []
+    was, now = before[0], after[0]
+    assert was is None or isinstance(was, UnitState)
+    assert now is None or isinstance(now, UnitState)
+    if now is None or now.active is not UnitActive.ACTIVE or (was is not None and was.active is UnitActive.ACTIVATING):
+        return []
+    return [(replace(now, active=UnitActive.ACTIVATING, sub="start"),)]
