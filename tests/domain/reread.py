@@ -15,7 +15,15 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from bot.domain.events import QuorumChanged, Recorded, RollCallAnswer, RollCallTaken, VrrpStateChanged
+from bot.domain.events import (
+    QuorumChanged,
+    RealServerChanged,
+    Recorded,
+    RollCallAnswer,
+    RollCallTaken,
+    VrrpState,
+    VrrpStateChanged,
+)
 from bot.domain.observed import UnitActive, UnitState
 
 READS = {
@@ -33,6 +41,8 @@ CLUSTER = "site"
 CLOSER = ("processes", "host")
 """What only a closer look reads."""
 
+CHECKED = (QuorumChanged, RealServerChanged)
+
 BEHIND = timedelta(seconds=0.6)
 """How far the clocks of emulated directors lag behind the bot's."""
 
@@ -42,6 +52,15 @@ PROMPT_S = 1.0
 
 Sight = tuple[datetime, datetime, tuple[Any, ...]]
 """When it was asked for, when it was answered, and what it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """When something is known to have changed, or within how many seconds after; ``gains``: only to something."""
+
+    at: datetime
+    within_s: float = 0.0
+    gains: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +143,36 @@ def _answer(
 
 def _truth(events: Sequence[Recorded], acts: Sequence[datetime], director: str, random: Random) -> dict[str, Track]:
     """What may have been true: between two looks that differ, a thing changed when it was said, or at random."""
-    spoke = [e for e in events if isinstance(e.event, VrrpStateChanged) and e.event.director == director]
-    filled = [e for e in events if isinstance(e.event, QuorumChanged) and e.event.director == director]
+    checked = [e for e in events if isinstance(e.event, CHECKED) and e.event.director == director]
     truth: dict[str, Track] = {}
     for read in READS:
-        moments, exact = list(acts), PROMPT_S
-        if read == "holds":
-            moments, exact = [e.at_source + min((e.recorded_at - e.at_source) / 2, BEHIND) for e in spoke], 0.0
+        marks = [Mark(at=at, within_s=PROMPT_S) for at in acts]
         if read == "table":
-            # keepalived says of a service that it has a quorum when it has put it into the table.
-            moments = [*moments, *(e.at_source + BEHIND for e in filled)]
+            # What keepalived says of a service or a real server, it has done to the table just before.
+            marks += [Mark(at=e.at_source + BEHIND, within_s=PROMPT_S) for e in checked]
         if read in ("holds", "host"):
             # What booted, or stood still, did that while it could not be reached.
             reached = truth["reached"]
-            away = [t for t, (error, _) in zip(reached.since, reached.values, strict=True) if error is not None]
-            moments = [*moments, *away] if read == "holds" else away or moments
-        truth[read] = _track(read, list(_seen(read, events, director)), sorted(moments), exact, random)
+            away = [
+                Mark(at=t) for t, (error, _) in zip(reached.since, reached.values, strict=True) if error is not None
+            ]
+            marks = (
+                [*_moves(events, director), *away] if read == "holds" else away or [replace(marks[-1], within_s=0.0)]
+            )
+        truth[read] = _track(read, list(_seen(read, events, director)), sorted(marks, key=lambda m: m.at), random)
     return truth
 
 
-def _track(read: str, seen: list[Sight], said: Sequence[datetime], exact: float, random: Random) -> Track:
+def _moves(events: Sequence[Recorded], director: str) -> Iterator[Mark]:
+    """When *director* took the address or gave it up, by its own word."""
+    for event in events:
+        said = event.event
+        if isinstance(said, VrrpStateChanged) and said.director == director:
+            at = event.at_source + min((event.recorded_at - event.at_source) / 2, BEHIND)
+            yield Mark(at=at, gains=said.state is VrrpState.MASTER)
+
+
+def _track(read: str, seen: list[Sight], marks: Sequence[Mark], random: Random) -> Track:
     if not seen:
         return Track((), (tuple(None for _ in READS[read]),))
     since, values = [seen[0][0]], [seen[0][2]]
@@ -153,10 +182,10 @@ def _track(read: str, seen: list[Sight], said: Sequence[datetime], exact: float,
         low = max(low, since[-1])
         high = max(low, high)
         steps = [*_between(read, before, after), after]
-        told = [t for t in said if low < t <= high]
+        told = [m for m in marks if low < m.at <= high and m.gains in (None, bool(after[0]))]
         if told:
-            low = told[-1 if read == "host" else 0]  # a clock that stood still is behind when it goes on
-            high = min(high, low + timedelta(seconds=exact))
+            mark = told[-1 if read == "host" else 0]  # a clock that stood still is behind when it goes on
+            low, high = mark.at, min(high, mark.at + timedelta(seconds=mark.within_s))
         since += sorted(low + max(high - low, timedelta(0)) * random.random() for _ in steps)
         values += steps
     return Track(tuple(since), tuple(values))

@@ -96,11 +96,11 @@ def after(event: Recorded, seconds: float) -> Recorded:
     return replace(event, recorded_at=event.recorded_at + timedelta(seconds=seconds))
 
 
-def heard(name: str, disturbance: Disturbance) -> list[Recorded]:
-    """The recording *name* under *disturbance*, and the routine going on after it."""
+def heard(happened: Sequence[Recorded], disturbance: Disturbance) -> list[Recorded]:
+    """What *happened* under *disturbance*, and the routine going on after it."""
     events: list[Recorded] = []
     last: dict[str, Recorded] = {}
-    for place, event in enumerate(recorded(name)):
+    for place, event in enumerate(happened):
         seconds = disturbance.late.get(place, 0.0)
         director = source(event)
         if director is not None:
@@ -187,10 +187,10 @@ def is_as_recorded(name: str, incidents: list[Incident]) -> None:
     assert len(incidents) == len(stories(name)), shown
 
 
-def disturbances(name: str) -> st.SearchStrategy[Disturbance]:
-    """Every way to hear the recording *name* otherwise that leaves it true."""
-    spoken = [place for place, event in enumerate(recorded(name)) if source(event) is not None]
-    measured = [place for place, event in enumerate(recorded(name)) if isinstance(event.event, MEASURED)]
+def disturbances(events: Sequence[Recorded]) -> st.SearchStrategy[Disturbance]:
+    """Every way to hear *events* otherwise that leaves them true."""
+    spoken = [place for place, event in enumerate(events) if source(event) is not None]
+    measured = [place for place, event in enumerate(events) if isinstance(event.event, MEASURED)]
     seconds = st.one_of(st.sampled_from([0.3, 0.7, 1.5, 3.0, 5.0, MOST_LATE]), st.floats(0.0, MOST_LATE))
     words = st.dictionaries(st.sampled_from(spoken), seconds) if spoken else st.just({})
     probes = st.dictionaries(st.sampled_from(measured), st.floats(0.0, 0.5))
@@ -202,7 +202,7 @@ def disturbances(name: str) -> st.SearchStrategy[Disturbance]:
 @SEARCH
 @given(data=st.data())
 def test_however_late_its_words_come_a_recording_ends_in_the_same_stories(name: str, data: st.DataObject) -> None:
-    is_as_recorded(name, ending(heard(name, data.draw(disturbances(name)))))
+    is_as_recorded(name, ending(heard(recorded(name), data.draw(disturbances(recorded(name))))))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 3.0, MOST_LATE])
@@ -212,17 +212,20 @@ def test_a_recording_ends_in_the_same_stories_where_every_word_is_as_late_and_he
 ) -> None:
     spoken = [place for place, event in enumerate(recorded(name)) if source(event) is not None]
     every = Disturbance(late=dict.fromkeys(spoken, seconds), twice=dict.fromkeys(spoken, 0.8))
-    is_as_recorded(name, ending(heard(name, every)))
+    is_as_recorded(name, ending(heard(recorded(name), every)))
 
 
 @pytest.mark.parametrize("name", journals.names())
 @settings(SEARCH, max_examples=TRIED or 20)
-@given(random=st.randoms(use_true_random=False), more=st.sampled_from([0, 1, 3, 20]))
+@given(random=st.randoms(use_true_random=False), more=st.sampled_from([0, 1, 3, 20]), late=st.booleans())
 def test_whenever_its_directors_are_read_a_recording_ends_in_the_same_stories(
-    name: str, random: Random, more: int
+    name: str, random: Random, more: int, late: bool
 ) -> None:
     acts = [journals.BEGAN + timedelta(seconds=at) for at, _ in journals.recording(name).acts]
-    is_as_recorded(name, ending(concluded(reread(recorded(name), acts, DIRECTORS, random, more))))
+    events = sorted(reread(recorded(name), acts, DIRECTORS, random, more), key=lambda e: e.recorded_at)
+    spoken = [place for place, event in enumerate(events) if late and source(event) is not None]
+    seconds = {place: random.choice([0.3, 0.7, 1.5, 3.0]) for place in spoken if random.random() < 0.3}
+    is_as_recorded(name, ending(heard(events, Disturbance(late=seconds))))
 
 
 def cut_off_from_the_bot(name: str, director: str) -> list[Recorded]:
