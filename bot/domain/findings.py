@@ -36,7 +36,8 @@ class Finding:
 RULE = "SNAT rule for"
 STARTED_AGAIN = "died and was started again"
 TAKES_OVER = timedelta(seconds=1.5)  # what a takeover may take besides the time that it is waited for
-RUNNING = frozenset({UnitActive.ACTIVE, UnitActive.RELOADING, UnitActive.ACTIVATING})
+READY = frozenset({UnitActive.ACTIVE, UnitActive.RELOADING})
+RUNNING = READY | {UnitActive.ACTIVATING}
 AUTO_RESTART = "auto-restart"
 OF_TABLE = frozenset({Matter.TABLE, Matter.WEIGHT, Matter.DIFFERENCE})
 OF_KEEPALIVED = OF_TABLE | {Matter.PROCESS, Matter.CHECKER}
@@ -219,8 +220,8 @@ def runs(answer: RollCallAnswer) -> bool:
 
 
 def serves(answer: RollCallAnswer) -> bool:
-    """Whether keepalived runs and has said that it is ready: until then, its table need not be whole."""
-    return runs(answer) and (answer.keepalived is None or answer.keepalived.active is not UnitActive.ACTIVATING)
+    """Whether keepalived is known to run and to have said that it is ready: until then, its table need not be whole."""
+    return answer.keepalived is not None and answer.keepalived.active in READY
 
 
 def _is_up(unit: UnitState) -> bool:

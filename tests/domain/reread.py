@@ -39,7 +39,7 @@ READS = {
 CLUSTER = "site"
 
 CLOSER = ("processes", "host")
-"""What only a closer look reads."""
+"""What the directors of older recordings were not asked for at first; now they are."""
 
 CHECKED = (QuorumChanged, RealServerChanged)
 
@@ -89,9 +89,7 @@ def reread(
         if (asked_and_answered := _gap(events, director, random)) is None:
             continue
         asked, at = asked_and_answered
-        answer = _answer(
-            RollCallAnswer(director=director), truth[director], asked, at, random, closer=random.random() < 0.5
-        )
+        answer = _answer(RollCallAnswer(director=director), truth[director], asked, at, random)
         if not answer.answered:
             continue  # it would have been asked for longer
         taken = RollCallTaken(cluster=CLUSTER, reason="routine", asked_at=asked, answers=(answer,))
@@ -117,15 +115,12 @@ def _gap(events: Sequence[Recorded], director: str, random: Random) -> tuple[dat
 def _read_again(event: Recorded, truth: Mapping[str, Mapping[str, Track]], random: Random) -> Recorded:
     taken = event.event
     assert isinstance(taken, RollCallTaken)
-    answers = [
-        _answer(a, truth[a.director], taken.asked_at, event.recorded_at, random, closer=a.processes is not None)
-        for a in taken.answers
-    ]
+    answers = [_answer(a, truth[a.director], taken.asked_at, event.recorded_at, random) for a in taken.answers]
     return replace(event, event=replace(taken, answers=tuple(answers)))
 
 
 def _answer(
-    recorded: RollCallAnswer, truth: Mapping[str, Track], asked: datetime, at: datetime, random: Random, *, closer: bool
+    recorded: RollCallAnswer, truth: Mapping[str, Track], asked: datetime, at: datetime, random: Random
 ) -> RollCallAnswer:
     reached = truth["reached"]
     error, refused = reached.at(at)
@@ -133,33 +128,36 @@ def _answer(
         return RollCallAnswer(director=recorded.director, error=error, refused=refused, heard_at=recorded.heard_at)
     # Where it could not be reached when it was asked, it was read when it could be again.
     asked = max([asked, *(since for since in reached.since if since <= at)])
-    fields: dict[str, Any] = {"processes": None, "nat": None, "boot": None, "clock_behind_s": None}
+    fields: dict[str, Any] = {}
     moments = sorted(asked + (at - asked) * random.random() for _ in READS)
     for (read, names), moment in zip(READS.items(), moments, strict=True):
-        if read != "reached" and (closer or read not in CLOSER):
+        if read != "reached":
             fields |= dict(zip(names, truth[read].at(moment), strict=True))
     return replace(recorded, error=None, refused=False, **fields)
 
 
 def _truth(events: Sequence[Recorded], acts: Sequence[datetime], director: str, random: Random) -> dict[str, Track]:
     """What may have been true: between two looks that differ, a thing changed when it was said, or at random."""
+    done = [Mark(at=at, within_s=PROMPT_S) for at in acts]
+    # What keepalived says of a service or a real server, it has done to the table just before.
     checked = [e for e in events if isinstance(e.event, CHECKED) and e.event.director == director]
+    tabled = [Mark(at=e.at_source + BEHIND) for e in checked]
+    moves = list(_moves(events, director))
+    begun = [Mark(at=m.at, gains=True) for m in moves if not m.gains]  # the first that a keepalived says is BACKUP
+    marks = {
+        "holds": moves,
+        "unit": [*done, *begun],
+        "table": [*done, *tabled],
+        "host": [replace(done[-1], within_s=0.0)],
+    }
     truth: dict[str, Track] = {}
+    gone: list[datetime] = []
     for read in READS:
-        marks = [Mark(at=at, within_s=PROMPT_S) for at in acts]
-        if read == "table":
-            # What keepalived says of a service or a real server, it has done to the table just before.
-            marks += [Mark(at=e.at_source + BEHIND, within_s=PROMPT_S) for e in checked]
-        if read in ("holds", "host"):
-            # What booted, or stood still, did that while it could not be reached.
-            reached = truth["reached"]
-            away = [
-                Mark(at=t) for t, (error, _) in zip(reached.since, reached.values, strict=True) if error is not None
-            ]
-            marks = (
-                [*_moves(events, director), *away] if read == "holds" else away or [replace(marks[-1], within_s=0.0)]
-            )
-        truth[read] = _track(read, list(_seen(read, events, director)), sorted(marks, key=lambda m: m.at), random)
+        told = sorted(marks.get(read, done), key=lambda m: m.at)
+        truth[read] = _track(read, list(_seen(read, events, director)), told, gone, random)
+        if read == "reached":
+            away = zip(truth[read].since, truth[read].values, strict=True)
+            gone = [since for since, (error, _) in away if error is not None]
     return truth
 
 
@@ -172,7 +170,8 @@ def _moves(events: Sequence[Recorded], director: str) -> Iterator[Mark]:
             yield Mark(at=at, gains=said.state is VrrpState.MASTER)
 
 
-def _track(read: str, seen: list[Sight], marks: Sequence[Mark], random: Random) -> Track:
+def _track(read: str, seen: list[Sight], marks: Sequence[Mark], gone: Sequence[datetime], random: Random) -> Track:
+    """What was *seen*, with a time for each change. *gone*: when the director could not be reached any more."""
     if not seen:
         return Track((), (tuple(None for _ in READS[read]),))
     since, values = [seen[0][0]], [seen[0][2]]
@@ -182,10 +181,15 @@ def _track(read: str, seen: list[Sight], marks: Sequence[Mark], random: Random) 
         low = max(low, since[-1])
         high = max(low, high)
         steps = [*_between(read, before, after), after]
-        told = [m for m in marks if low < m.at <= high and m.gains in (None, bool(after[0]))]
+        went = [t for t in gone if low < t <= high]
+        low = went[-1] if went else low  # what is otherwise when it is back was not so before it went
+        gains = after[0].active is UnitActive.ACTIVE if isinstance(after[0], UnitState) else bool(after[0])
+        told = [m for m in marks if low < m.at <= high and m.gains in (None, gains)]
         if told:
             mark = told[-1 if read == "host" else 0]  # a clock that stood still is behind when it goes on
             low, high = mark.at, min(high, mark.at + timedelta(seconds=mark.within_s))
+        elif went and read in ("holds", "host"):
+            high = low
         since += sorted(low + max(high - low, timedelta(0)) * random.random() for _ in steps)
         values += steps
     return Track(tuple(since), tuple(values))

@@ -160,6 +160,16 @@ def ending(events: Sequence[Recorded]) -> list[Incident]:
     return [i for i in incidents if not i.withdrawn]
 
 
+def taken_back(events: Sequence[Recorded]) -> list[Incident]:
+    """What *events* let people be told as a story of its own, and then made a part of another one."""
+    told: set[int] = set()
+    after: tuple[Incident, ...] = ()
+    followed_at = [event.recorded_at for event in events[1:]]
+    for event, until, after in zip(events, [*followed_at, events[-1].recorded_at], folded(events), strict=True):
+        told |= {i.id for i in after if i.due(event.recorded_at) or i.due(until - timedelta(milliseconds=50))}
+    return [i for i in after if i.withdrawn and i.id in told]
+
+
 def hold(incidents: tuple[Incident, ...], before: Mapping[int, Incident]) -> None:
     """The invariants at the head of incidents/fold.py, of *incidents* that were *before* the last event."""
     assert len({i.id for i in incidents}) == len(incidents)
@@ -226,6 +236,7 @@ def test_whenever_its_directors_are_read_a_recording_ends_in_the_same_stories(
     spoken = [place for place, event in enumerate(events) if late and source(event) is not None]
     seconds = {place: random.choice([0.3, 0.7, 1.5, 3.0]) for place in spoken if random.random() < 0.3}
     is_as_recorded(name, ending(heard(events, Disturbance(late=seconds))))
+    assert late or not taken_back(events)
 
 
 def cut_off_from_the_bot(name: str, director: str) -> list[Recorded]:

@@ -17,6 +17,7 @@ from bot.domain.events import (
     MessagePosted,
     QuorumChanged,
     Recorded,
+    RollCallAnswer,
     RollCallTaken,
     Via,
     VrrpState,
@@ -800,3 +801,27 @@ def test_a_split_brain_of_which_only_one_holder_was_heard_again_does_not_name_th
     assert headline(incident) == "VI_1: split brain — sv1 and sv2 hold the address"
     incident = replace(incident, holders=("sv1",))
     assert headline(incident) == "VI_1: split brain — more than one director holds the address"
+
+
+@pytest.mark.parametrize(
+    "dying",
+    [
+        pytest.param(replace(answer("sv1", weights=(), services=()), keepalived=None), id="nothing is said of it"),
+        pytest.param(answer("sv1", active=UnitActive.INACTIVE, weights=(), services=()), id="it was stopped"),
+    ],
+)
+def test_a_real_server_is_not_told_for_itself_while_the_director_around_it_may_be_on_its_way_down(
+    dying: RollCallAnswer,
+) -> None:
+    """A host that is rebooted answers for some seconds after what lives inside of it has ended."""
+    pen = Pen().all_well(0).says(100, "sv1", VrrpState.STOP).says(100.8, "sv2", VrrpState.MASTER)
+    pen.probe(103, "http", "web1", DOWN).roll_call(104, dying, answer("sv2", holds=True))
+    assert [i.subject for i in told(pen.lines) if i.due(NOON + timedelta(seconds=104))] == ["VI_1"]
+    assert [i.subject for i in told(pen.lines) if i.due(NOON + timedelta(seconds=119))] == ["VI_1", "web1"]
+    pen.roll_call(112, answer("sv1", error="no answer within 5 s"), answer("sv2", holds=True))
+    assert [i.subject for i in told(pen.lines)] == ["VI_1"]
+
+
+def test_a_real_server_is_told_at_once_where_the_director_around_it_is_at_work() -> None:
+    pen = Pen().all_well(0).probe(103, "http", "web1", DOWN).all_well(104)
+    assert [i.subject for i in told(pen.lines) if i.due(NOON + timedelta(seconds=104))] == ["web1"]
