@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from bot.domain.copies import replace
 from bot.domain.events import RollCallTaken
-from bot.domain.findings import runs
 from bot.domain.fleet import VrrpInstance
 from bot.domain.incidents.causes import cause_of, fresh, why_away, why_unreachable
 from bot.domain.incidents.kinds import CLEAR_AT_ONCE, named, primary
@@ -106,10 +105,12 @@ def _is_settled(work: Work, incident: Incident, event: RollCallTaken) -> bool:
 def _heard_since(work: Work, director: str, at: datetime) -> bool:
     """Whether *director* answered what it was asked at *at* or later: what it answered before says nothing of now.
 
-    One without keepalived may be on its way down, and answer until its network goes.
+    One whose units cannot be read any more is on its way down, and answers until its network goes.
     """
     known = work.situation.answers.get(director)
-    return known is not None and known.answer.answered and known.asked_at >= at and runs(known.answer)
+    if known is None or not known.answer.answered or known.answer.keepalived is None:
+        return False
+    return known.asked_at >= at
 
 
 def _explainers(work: Work, incident: Incident) -> set[str]:
