@@ -69,7 +69,7 @@ def look(state: Situation, recorded: Recorded, cluster: Cluster, operations: Ope
         since = before.get(trouble)
         if trouble in state.found or finding.proven or _confirmed(finding, since, event, at):
             found[trouble] = finding.why
-            if STARTED_AGAIN in finding.why:
+            if trouble.matter is Matter.PROCESS and STARTED_AGAIN in finding.why:
                 restarted[trouble.subject] = at
         else:
             suspected[trouble] = since or at
@@ -134,10 +134,9 @@ def _shows_yet(trouble: Trouble, why: str, state: Situation, at: datetime, clust
         return False
     found_at = state.restarted[trouble.subject]
     takes = timedelta(seconds=max((i.takeover_s for i in cluster.vrrp_instances), default=0.0)) + TAKES_OVER
-    for (director, _), claim in state.claims.items():
-        since = found_at - takes
-        if director != trouble.subject and any(w.state is VrrpState.MASTER and w.at >= since for w in claim.words):
-            return False  # it has come
+    others = (claim for (director, _), claim in state.claims.items() if director != trouble.subject)
+    if any(w.state is VrrpState.MASTER and w.at >= found_at - takes for claim in others for w in claim.words):
+        return False  # it has come
     return at - found_at <= takes
 
 
