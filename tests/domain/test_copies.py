@@ -19,6 +19,13 @@ class Value:
     many: frozenset[int] = frozenset()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WithoutSlots:
+    number: int = 0
+    text: str = ""
+    many: frozenset[int] = frozenset()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Derived:
     number: int
@@ -38,9 +45,12 @@ CHANGES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("cls", [Value, WithoutSlots])
 @given(st.integers(0, 2), CHANGES)
-def test_a_copy_is_what_the_standard_library_makes(number: int, changes: dict[str, Any]) -> None:
-    value = Value(number=number)
+def test_a_copy_is_what_the_standard_library_makes(
+    cls: type[Value] | type[WithoutSlots], number: int, changes: dict[str, Any]
+) -> None:
+    value = cls(number=number)
     before = dataclasses.asdict(value)
     copy, wanted = replace(value, **changes), dataclasses.replace(value, **changes)
     assert copy == wanted
@@ -49,9 +59,10 @@ def test_a_copy_is_what_the_standard_library_makes(number: int, changes: dict[st
     assert (copy is value) == all(getattr(value, k) == v and type(v) is not bool for k, v in changes.items())
 
 
-def test_what_is_no_field_is_refused() -> None:
-    with pytest.raises(TypeError, match="Value has no field colour"):
-        replace(Value(), colour="red")
+@pytest.mark.parametrize("cls", [Value, WithoutSlots])
+def test_what_is_no_field_is_refused(cls: type[Value] | type[WithoutSlots]) -> None:
+    with pytest.raises(TypeError, match=f"{cls.__name__} has no field colour"):
+        replace(cls(), colour="red")
 
 
 def test_a_class_that_works_something_out_is_refused() -> None:

@@ -118,7 +118,7 @@ class Health:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: copies.py
 class Situation:
     """Everything known of one cluster.
 
