@@ -83,7 +83,7 @@ class Audience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What is to be said of the incidents of one cluster, and what that was worked out from.
+    """What is to be said of the incidents of one cluster and does not stand, and what that was worked out from.
 
     It holds for as long as nothing of that has changed, from ``since`` until time alone may change it. An event in one
     cluster then costs nothing for the others, however many incidents are remembered there.
@@ -109,7 +109,7 @@ class Page:
             said=world.said.get(name, 0),
             since=now,
             until=min((m for m in _moments(incidents, world) if m > now), default=LATE),
-            announcements=tuple(announcement for teller in tellers for announcement in teller.everything()),
+            announcements=tuple(a for teller in tellers for a in teller.everything() if not _stands(a, world)),
             drafts=drafts,
         )
 
@@ -121,6 +121,12 @@ class Page:
             and self.mutes is world.mutes
             and self.since <= now < self.until
         )
+
+
+def _stands(announcement: Announcement, world: World) -> bool:
+    """Whether Slack shows *announcement* as it is: that holds for as long as its page does."""
+    posted = world.posted.get(announcement.key)
+    return posted is not None and posted.digest == announcement.digest
 
 
 def _moments(incidents: Incidents, world: World) -> Iterator[datetime]:
