@@ -24,6 +24,17 @@ _LAST = select(func.max(tables.journal.c.sequence))
 _INSERT = insert(tables.journal)
 _KNOWN = select(tables.journal.c.source_key).where(tables.journal.c.source_key.in_(bindparam("keys", expanding=True)))
 
+# The same for SQLite.
+_INSERT_INTO_SQLITE = """
+INSERT INTO journal (sequence, recorded_at, at_source, source_key, kind, body) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_INSERT_AS_EXPECTED = """
+INSERT INTO journal (sequence, recorded_at, at_source, source_key, kind, body)
+SELECT ?, ?, ?, ?, ?, ?
+WHERE (SELECT coalesce(max(sequence), 0) FROM journal) = ?
+AND NOT EXISTS (SELECT 1 FROM journal WHERE source_key = ?)
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -34,6 +45,11 @@ class Row:
     body: str
     source_key: str | None
     at_source: datetime | None
+
+    def recorded(self, sequence: int, now: datetime) -> Recorded:
+        """What it is recorded as under *sequence*, at *now*."""
+        at_source = self.at_source.astimezone(UTC) if self.at_source else now
+        return Recorded(sequence=sequence, recorded_at=now, at_source=at_source, event=self.event)
 
 
 Groups = Sequence[tuple[Row, ...]]
@@ -76,21 +92,29 @@ def append_to_sqlite(connection: sqlite3.Connection, groups: Groups, clock: Cloc
     (last,) = connection.execute("SELECT max(sequence) FROM journal").fetchone()
     results, fresh = _numbered(groups, known, last or 0, clock.now())
     if fresh:
-        connection.executemany(
-            "INSERT INTO journal (sequence, recorded_at, at_source, source_key, kind, body) VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    recorded.sequence,
-                    tables.sqlite_moment(recorded.recorded_at),
-                    tables.sqlite_moment(recorded.at_source),
-                    row.source_key,
-                    row.kind,
-                    row.body,
-                )
-                for recorded, row in fresh
-            ],
-        )
+        connection.executemany(_INSERT_INTO_SQLITE, [_values(row, recorded) for recorded, row in fresh])
     return results
+
+
+def append_as_expected(connection: sqlite3.Connection, row: Row, expected: Recorded) -> bool:
+    """Append *row* to SQLite as *expected*, and commit: one statement, which does all or nothing.
+
+    False, with nothing done, where its source key is known, or its number taken: another process was quicker. Raises
+    sqlite3.Error.
+    """
+    values = (*_values(row, expected), expected.sequence - 1, row.source_key)
+    return connection.execute(_INSERT_AS_EXPECTED, values).rowcount == 1
+
+
+def _values(row: Row, recorded: Recorded) -> tuple[int, str, str, str | None, str, str]:
+    return (
+        recorded.sequence,
+        tables.sqlite_moment(recorded.recorded_at),
+        tables.sqlite_moment(recorded.at_source),
+        row.source_key,
+        row.kind,
+        row.body,
+    )
 
 
 def _keys(groups: Groups) -> set[str]:
@@ -113,8 +137,7 @@ def _numbered(
             if row.source_key is not None:
                 seen.add(row.source_key)
             sequence += 1
-            at_source = row.at_source.astimezone(UTC) if row.at_source else now
-            recorded = Recorded(sequence=sequence, recorded_at=now, at_source=at_source, event=row.event)
+            recorded = row.recorded(sequence, now)
             result.append(recorded)
             fresh.append((recorded, row))
         results.append(tuple(result))

@@ -92,9 +92,10 @@ class SqlJournal:
         return recorded
 
     def foretell(self, foreseen: Callable[[Recorded], None]) -> None:
-        """Call *foreseen* with an entry when only the disk has still to take it: it may yet fail, so tell nobody.
+        """Call *foreseen* with what an entry is about to be recorded as: it can be prepared, but tell nobody.
 
-        It is called on the event loop, before the append returns, and not for each: what is foreseen can be prepared.
+        The disk may fail; the entry may be known already, or another process quicker, and what append returns is
+        another object then. It is called on the event loop, before the append returns, and not for each.
         """
         self._writer.foreseen = foreseen
 

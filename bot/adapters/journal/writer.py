@@ -14,12 +14,22 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from bot.adapters.journal.appending import Results, Row, append, append_to_sqlite
+from bot.adapters.journal.appending import Row, append, append_as_expected, append_to_sqlite
 from bot.adapters.journal.codec import Unstorable
 from bot.adapters.journal.database import Link
 from bot.domain.events import Recorded
 from bot.flows.ports import Clock, JournalUnavailable
 
+# Of one statement that fails with one of these, SQLite has written nothing (sqlite.org/rescode.html).
+_NOTHING_WRITTEN = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
+}
 MOST_TOGETHER = 500  # jobs in one transaction: it bounds how long the first of them waits for the rest
 
 
@@ -60,6 +70,7 @@ class Writer:
         self._loop = loop
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.foreseen: Callable[[Recorded], None] | None = None
+        self._last = 0  # the number of what was last recorded here, as far as is known
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -130,7 +141,8 @@ class Writer:
             try:
                 driver = self._link.driver()
                 if driver is not None and all(isinstance(job, Append) for job in jobs):
-                    return self._appended(driver, [job.rows for job in jobs if isinstance(job, Append)])
+                    groups = [job.rows for job in jobs if isinstance(job, Append)]
+                    return self._alone(driver, groups) or self._appended(driver, groups)
                 connection = self._link.connection()
                 with connection.begin() as transaction:
                     results = _work(connection, jobs, self._clock)
@@ -149,30 +161,47 @@ class Writer:
             return results
         raise AssertionError("the second attempt returns or raises")
 
+    def _alone(self, driver: sqlite3.Connection, groups: Sequence[tuple[Row, ...]]) -> list[Any] | None:
+        """Append an entry that comes alone, as it is expected to be recorded; None where it is not, or cannot be.
+
+        The loop is told first: the disk takes a while, and the loop has nothing else to do. Raises as above.
+        """
+        if not self._last or len(groups) != 1 or len(groups[0]) != 1:
+            return None
+        row = groups[0][0]
+        expected = row.recorded(self._last + 1, self._clock.now())
+        if self.foreseen is not None:
+            self._on_loop(self.foreseen, expected)
+        try:
+            if not append_as_expected(driver, row, expected):
+                return None
+        except sqlite3.Error as error:
+            raise self._refused(driver, error, unsure=error.sqlite_errorcode & 0xFF not in _NOTHING_WRITTEN) from error
+        self._last = expected.sequence
+        return [(expected,)]
+
     def _appended(self, driver: sqlite3.Connection, groups: Sequence[tuple[Row, ...]]) -> list[Any]:
         """Append *groups* to SQLite and commit. Raises as above."""
         committing = False
         try:
             results = append_to_sqlite(driver, groups, self._clock)
-            self._foretell(results)
             committing = True
             driver.execute("COMMIT")
-        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError) as error:
-            _roll_back(driver)
-            raise Unstorable(str(error)) from error
         except sqlite3.Error as error:
-            _roll_back(driver)
-            self._link.drop()
-            raise self._link.target.unavailable(error, unsure=committing) from error
+            raise self._refused(driver, error, unsure=committing) from error
         except BaseException:
             _roll_back(driver)
             raise
+        self._last = max((r.sequence for result in results for r in result if r is not None), default=self._last)
         return list(results)
 
-    def _foretell(self, results: Results) -> None:
-        """Say what one entry alone will be recorded as: the disk takes a while, and the loop has nothing else to do."""
-        if self.foreseen is not None and len(results) == 1 and len(results[0]) == 1 and results[0][0] is not None:
-            self._on_loop(self.foreseen, results[0][0])
+    def _refused(self, driver: sqlite3.Connection, error: sqlite3.Error, *, unsure: bool) -> Exception:
+        """What *error* means to the callers: a bad entry (Unstorable), or a store at fault (JournalUnavailable)."""
+        _roll_back(driver)
+        if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
+            return Unstorable(str(error))
+        self._link.drop()
+        return self._link.target.unavailable(error, unsure=unsure)
 
     def _tell(self, outcomes: list[Outcome]) -> None:
         self._on_loop(_resolve, outcomes)
