@@ -44,6 +44,7 @@ TURNS = 2
 SLACK_TAKES = 5
 REFUSALS = 20
 QUIET_S = 3.0
+LONGEST_HELD_S = 20.0
 PATIENCE_S = 180.0
 
 
@@ -313,20 +314,17 @@ async def _posted_s(bench: Bench, url: str, requests: Sequence[tuple[bytes, dict
 
 
 async def _lost(bench: Bench) -> Result:
-    """What the journal says is told, and Slack does not show (or shows twice), after all of the above."""
-    said = Counter(key for cluster in bench.clusters for key in _keys(bench.slack, channel_of(cluster)))
-    journal = await open_journal(f"sqlite:///{bench.files.directory / 'journal.db'}")
-    try:
-        chronicle = Chronicle(journal, load_fleet(bench.files.directory / "fleet.yaml"))
-        await chronicle.catch_up()
-    finally:
-        await journal.close()
-    due = {
-        f"incident:{name}:{incident.id}"
-        for name, incidents in chronicle.world.incidents.items()
-        for incident in incidents.all
-        if not incident.withdrawn
-    }
+    """What the journal says is told, and Slack does not show (or shows twice), after all of the above.
+
+    Some stories are held back for a while in case that they explain themselves: none is lost before that is over.
+    """
+    end = time.perf_counter() + LONGEST_HELD_S
+    while True:
+        said = Counter(key for cluster in bench.clusters for key in _keys(bench.slack, channel_of(cluster)))
+        due = await _due(bench)
+        if due <= said.keys() or time.perf_counter() > end:
+            break
+        await asyncio.sleep(1)
     twice = sum(count - 1 for count in said.values())
     refused = sum(call.status == 429 for call in bench.slack.calls)
     return Result(
@@ -338,6 +336,22 @@ async def _lost(bench: Bench) -> Result:
         note=f"lost {len(due - said.keys())}, told twice {twice}; Slack took {SLACK_TAKES} messages a second a channel "
         f"and refused {refused} calls",
     )
+
+
+async def _due(bench: Bench) -> set[str]:
+    """The keys of the incidents that are to be told, by the bot's journal."""
+    journal = await open_journal(f"sqlite:///{bench.files.directory / 'journal.db'}")
+    try:
+        chronicle = Chronicle(journal, load_fleet(bench.files.directory / "fleet.yaml"))
+        await chronicle.catch_up()
+    finally:
+        await journal.close()
+    return {
+        f"incident:{name}:{incident.id}"
+        for name, incidents in chronicle.world.incidents.items()
+        for incident in incidents.all
+        if not incident.withdrawn
+    }
 
 
 def _keys(slack: StandIn, channel: str) -> Iterator[str]:
