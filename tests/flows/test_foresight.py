@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from bot.adapters.journal import SqlJournal, open_journal
+from bot.adapters.journal import SqlJournal, open_journal, writer
 from bot.domain import incidents
 from bot.domain.events import BotStarted, Event, HealthChanged, Recorded
 from bot.domain.health import Outcome
 from bot.flows.chronicle import Chronicle, World
-from bot.flows.ports import Entry
+from bot.flows.ports import Entry, JournalUnavailable
 from tests.domain.reference import FLEET, NOON, Pen
 from tests.domain.test_incidents import died
 from tests.fakes.journal import MemoryJournal
@@ -73,6 +74,29 @@ async def test_what_another_process_was_quicker_with_comes_first(tmp_path: Path,
     assert chronicle.world.situations["site"].health, "the other's was folded, and not what was foreseen in its place"
     (last,) = await chronicle.append(started(4))
     assert last is foreseen[-1]
+
+
+@pytest.mark.parametrize(("code", "unsure"), [(None, False), (5, False), (10, True), (10 | 4 << 8, True)])
+async def test_an_entry_alone_that_the_store_does_not_take_is_said_to_be_kept_or_not(
+    journal: SqlJournal, monkeypatch: pytest.MonkeyPatch, code: int | None, unsure: bool
+) -> None:
+    """SQLITE_BUSY (5) and what never came to SQLite have written nothing; of SQLITE_IOERR (10) it is not known."""
+    await journal.append(started(1))
+    error = sqlite3.OperationalError("the store is at fault")
+    if code is not None:
+        error.sqlite_errorcode = code
+
+    def fails(*_: object) -> bool:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(writer, "append_as_expected", fails)
+        with pytest.raises(JournalUnavailable) as caught:
+            await journal.append(started(2))
+    assert ("not known" in str(caught.value)) is unsure
+    (recorded,) = await journal.append(started(3))
+    assert recorded is not None
+    assert recorded.sequence == 2
 
 
 async def test_what_cannot_be_prepared_is_recorded_all_the_same(journal: SqlJournal) -> None:

@@ -176,7 +176,9 @@ class Writer:
             if not append_as_expected(driver, row, expected):
                 return None
         except sqlite3.Error as error:
-            raise self._refused(driver, error, unsure=error.sqlite_errorcode & 0xFF not in _NOTHING_WRITTEN) from error
+            # What Python's module refuses by itself (a closed connection) never came to SQLite, and has no code.
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            raise self._refused(driver, error, unsure=code not in _NOTHING_WRITTEN) from error
         self._last = expected.sequence
         return [(expected,)]
 
