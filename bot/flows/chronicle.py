@@ -150,8 +150,11 @@ class Chronicle:
         except Exception:
             return  # whoever folds it once it is recorded will meet the same, and say so
         self._ahead = (recorded, ahead)
-        for rehearsal in self._rehearsals:
-            rehearsal(ahead)
+        # That something was said is no news. And should it not be recorded after all, nothing may have been worked out
+        # from it: what remembers by the number of such an event could take another's for it.
+        if not isinstance(recorded.event, SAID):
+            for rehearsal in self._rehearsals:
+                rehearsal(ahead)
 
     def listen(self, listener: Listener) -> None:
         """Call *listener* with every event that is recorded from now on, in order. It must not block."""
@@ -232,6 +235,9 @@ class _Progress:
 SIGNALS = (VrrpStateChanged, RealServerChanged, QuorumChanged, HealthChanged, OutageMeasured, RollCallTaken)
 """What directors and probes tell, often and urgently: it changes no operation, no mute and no self-test."""
 
+SAID = (MessagePosted, FallbackSent)
+"""What the bot records of what it said itself."""
+
 
 def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
     """Bring *world* to the state after *recorded*. Events about what the fleet no longer has are passed over.
@@ -255,7 +261,7 @@ def fold(world: World, recorded: Recorded, fleet: Fleet) -> None:
         _posted(world, event, recorded.recorded_at)
     if isinstance(event, FallbackSent):
         world.sent[event.key, event.way] = recorded.recorded_at
-    if isinstance(event, MessagePosted | FallbackSent) and (cluster := _cluster_of(event.key)) is not None:
+    if isinstance(event, SAID) and (cluster := _cluster_of(event.key)) is not None:
         world.said[cluster] = recorded.sequence
     if len(world.posted) + len(world.sent) > world.most:
         _let_go(world, recorded.recorded_at - EDITED)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from bot.adapters.journal import SqlJournal, open_journal, writer
 from bot.domain import incidents
-from bot.domain.events import BotStarted, Event, HealthChanged, Recorded
+from bot.domain.events import BotStarted, Event, HealthChanged, MessagePosted, Recorded
 from bot.domain.health import Outcome
 from bot.flows.chronicle import Chronicle, World
 from bot.flows.ports import Entry, JournalUnavailable
@@ -97,6 +97,20 @@ async def test_an_entry_alone_that_the_store_does_not_take_is_said_to_be_kept_or
     (recorded,) = await journal.append(started(3))
     assert recorded is not None
     assert recorded.sequence == 2
+
+
+async def test_nothing_is_prepared_from_what_the_bot_says_itself(journal: SqlJournal) -> None:
+    """Its record may fail; a page that was drawn up as if it stood would keep it from ever being recorded."""
+    chronicle = Chronicle(journal, FLEET)
+    rehearsed: list[World] = []
+    chronicle.rehearse(rehearsed.append)
+    journal.foretell(chronicle.foresee)
+    await chronicle.append(started(1))
+    await chronicle.append(Entry(event=MessagePosted(key="incident:site:1", channel="C1", ts="1.0", digest="d")))
+    assert rehearsed == []
+    assert chronicle.world.posted["incident:site:1"].digest == "d"
+    await chronicle.append(Entry(event=DOWN))
+    assert len(rehearsed) == 1
 
 
 async def test_what_cannot_be_prepared_is_recorded_all_the_same(journal: SqlJournal) -> None:
