@@ -127,6 +127,10 @@ class Operations:
         """The real servers of *cluster* that are to have weight 0, whatever the tables show just now."""
         return frozenset(name for of, name in self.overrides if of == cluster)
 
+    def drained_by(self, cluster: str) -> dict[str, str]:
+        """Those real servers of *cluster*, each with the name of who drained it."""
+        return {name: override.by.name for (of, name), override in self.overrides.items() if of == cluster}
+
     def changed_by_another(self, operation: Operation) -> Operation | None:
         """Another operation that is changing the real server of *operation* right now, or None."""
         return next(

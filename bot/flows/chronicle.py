@@ -283,7 +283,7 @@ def _told(
         taken = situation.timely(before, _of_those_there(event, cluster), recorded.recorded_at)
         recorded = recorded if taken is event else replace(recorded, event=taken)
     after = findings.look(situation.fold(before, recorded, cluster), recorded, cluster, ordered)
-    context = incidents.Context(mutes=muted, told=world.has_told)
+    context = incidents.Context(mutes=muted, drained=ordered.drained_by(name), told=world.has_told)
     return {name: after}, {name: incidents.fold(world.incidents[name], before, after, recorded, cluster, context)}
 
 

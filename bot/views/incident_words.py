@@ -273,6 +273,8 @@ def facts(incident: Incident) -> list[str]:
         found.append(AWAY[incident.cause])
     # Why the VIP does not answer is no reason any more once it does, though the rest of the story goes on.
     found += [f"{'' if _fails(incident, Matter.VIP) else 'was: '}{reason}" for reason in incident.why]
+    if incident.drained and _fails(incident, Matter.VIP):
+        found.append(_drained(incident.drained))
     found += _evidence(incident)
     if incident.kind is Kind.SERVICE_DOWN:
         # Where a quorum was lost, it may be that no real server is known to be down.
@@ -281,6 +283,13 @@ def facts(incident: Incident) -> list[str]:
     elif incident.also_down and incident.kind is not Kind.REAL_SERVER_DOWN:
         found += _went_with_it(incident)
     return list(dict.fromkeys(found))
+
+
+def _drained(drained: Sequence[tuple[str, str]]) -> str:
+    """That a drain is why clients reach nobody, whose it is, and how that is ended."""
+    names = _few([f"{name} (by {who})" for name, who in drained])
+    are, which = ("is", "it") if len(drained) == 1 else ("are", "one of them")
+    return f"{names} {are} drained: restoring {which} gives it its weight back"
 
 
 def _evidence(incident: Incident) -> list[str]:

@@ -10,23 +10,27 @@ from typing import Any
 import pytest
 
 from bot.domain.events import (
+    Actor,
     AgentComplained,
     CertificateChanged,
     NatPath,
+    OverrideSet,
     QuorumChanged,
     RollCallAnswer,
     Sense,
     SenseChanged,
+    Via,
     VrrpState,
 )
 from bot.domain.health import Outcome
 from bot.domain.incidents import Incident, Kind
 from bot.domain.observed import UnitActive, key_of
 from bot.flows.chronicle import World, fold
-from bot.views.incident import headline, incident_message
+from bot.views.incident import facts, headline, incident_message
 
 from .reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer, processes, unit
 
+ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
 UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
 GOOD = NatPath(ip_forward=True, conntrack=True, snat=True, packets=7)
 STOPPED = {"active": UnitActive.INACTIVE, "weights": (), "services": (), "processes": ()}
@@ -415,6 +419,35 @@ def test_it_is_one_story_that_says_what_is_wrong_and_ends(name: str) -> None:
     assert headline(over) == case.over
     shown = str(incident_message(over).blocks)
     assert [words for words in case.shows if words not in shown] == []
+
+
+def undone(*drained: str, **also: int) -> Pen:
+    """The VIP fails while *drained* have weight 0, as alice wants it, and others have the weights *also*."""
+    pen = well(Pen(), 50)
+    for name in drained:
+        pen.at(60, OverrideSet(cluster="site", real_server=name, operation="op-1", by=ALICE, weights=()))
+    return looked(felt(pen), 100, 110, sv1=weights(**dict.fromkeys(drained, 0), **also))
+
+
+def test_where_a_drain_leaves_nobody_to_serve_it_says_whose_it_is_and_what_ends_it() -> None:
+    pen = undone("web2", web1=0)
+    assert "web2 (by alice) is drained: restoring it gives it its weight back" in facts(the_only(pen))
+    assert not any("restoring" in fact for fact in facts(the_only(pen.probe(150, "http", None, UP, "")))), "it is over"
+    both = "web1 (by alice) and web2 (by alice) are drained: restoring one of them gives it its weight back"
+    assert both in facts(the_only(undone("web1", "web2")))
+
+
+def test_nobody_is_told_to_restore_what_would_serve_nobody() -> None:
+    def advised(pen: Pen) -> bool:
+        world = World.of(FLEET)
+        for line in pen.lines:
+            fold(world, line, FLEET)
+        return any("restoring" in fact for incident in world.incidents["site"].all for fact in facts(incident))
+
+    assert advised(undone("web2", web1=0))
+    assert not advised(undone("web2")), "web1 has its weight: that the VIP fails has another reason"
+    dead = undone("web2", web1=0).probe(120, "http", "web2", DOWN, "connection refused")
+    assert not advised(looked(dead, 130, sv1=weights(web1=0, web2=0))), "web2 does not answer the probes"
 
 
 def test_no_kind_is_left_out() -> None:

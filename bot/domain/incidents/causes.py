@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -199,6 +199,20 @@ def why_unreachable(
     if not reasons and not_counting(master, cluster, situation):
         reasons.append(f"the SNAT rule on {master} is there, and counts no packet")
     return tuple(dict.fromkeys(reasons))
+
+
+def restorable(
+    instance: VrrpInstance,
+    services: tuple[str, ...],
+    situation: Situation,
+    cluster: Cluster,
+    drained: Mapping[str, str],
+) -> tuple[tuple[str, str], ...]:
+    """Those of *drained* that are well, each with who did it, where every weight in one of *services* is 0."""
+    master = situation.masters.get(instance.name, "")
+    stuck = [cluster.service(s) for s in services if situation.weightless(master, s)]
+    found = {m.real_server for s in stuck for m in s.members if situation.healthy(s.name, m.real_server) is not False}
+    return tuple(sorted((name, drained[name]) for name in found & drained.keys()))
 
 
 def not_counting(master: str, cluster: Cluster, situation: Situation) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bot.domain.copies import replace
 from bot.domain.events import RollCallTaken
 from bot.domain.fleet import VrrpInstance
-from bot.domain.incidents.causes import cause_of, fresh, why_away, why_unreachable
+from bot.domain.incidents.causes import cause_of, fresh, restorable, why_away, why_unreachable
 from bot.domain.incidents.kinds import CLEAR_AT_ONCE, named, primary
 from bot.domain.incidents.story import Cause, Incident, Kind, Stage
 from bot.domain.incidents.work import Work
@@ -72,8 +72,8 @@ def _examine(work: Work, incident: Incident, instance: VrrpInstance, event: Roll
             incident = work.put(replace(incident, cause=cause, lost=lost), told)
     if Trouble(matter=Matter.VIP, subject=instance.name) in incident.troubles:
         why = why_unreachable(instance, incident.services, work.situation, work.cluster)
-        if why:
-            incident = work.put(replace(incident, why=why))
+        drained = restorable(instance, incident.services, work.situation, work.cluster, work.drained)
+        incident = work.put(replace(incident, why=why or incident.why, drained=drained))
     return incident
 
 

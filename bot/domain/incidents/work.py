@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import is_
@@ -27,9 +27,13 @@ REMEMBERED = timedelta(seconds=60)  # how long a measured outage may wait for th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What else a story depends on: what people announced, and whether its end was told where it is to be told."""
+    """What else a story depends on: what people announced and want, and whether its end was told where it has to be.
+
+    ``drained`` are the real servers of the cluster that nobody has restored so far, each with who drained it.
+    """
 
     mutes: Mutes = field(default_factory=Mutes)
+    drained: Mapping[str, str] = field(default_factory=dict)
     told: Callable[[Incident], bool] = lambda _incident: True
 
 
@@ -57,6 +61,7 @@ class Work:
         self.at: datetime = recorded.recorded_at
         self.cluster = cluster
         self.mutes = context.mutes
+        self.drained = context.drained
         self._told = context.told
         self._links: dict[Trouble, Links] = {}
 
