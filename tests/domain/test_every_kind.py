@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from ipaddress import ip_interface
 from typing import Any
 
 import pytest
@@ -22,13 +23,14 @@ from bot.domain.events import (
     Via,
     VrrpState,
 )
+from bot.domain.fleet import Fleet
 from bot.domain.health import Outcome
 from bot.domain.incidents import Incident, Kind
 from bot.domain.observed import UnitActive, key_of
 from bot.flows.chronicle import World, fold
 from bot.views.incident import facts, headline, incident_message
 
-from .reference import FLEET, NOON, SITE, WEIGHTS, Pen, answer, processes, unit
+from .reference import FLEET, NOON, SITE, VIP, WEIGHTS, Pen, answer, processes, unit
 
 ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
 UP, DOWN = Outcome.HEALTHY, Outcome.UNHEALTHY
@@ -448,6 +450,21 @@ def test_nobody_is_told_to_restore_what_would_serve_nobody() -> None:
     assert not advised(undone("web2")), "web1 has its weight: that the VIP fails has another reason"
     dead = undone("web2", web1=0).probe(120, "http", "web2", DOWN, "connection refused")
     assert not advised(looked(dead, 130, sv1=weights(web1=0, web2=0))), "web2 does not answer the probes"
+
+
+def test_of_several_addresses_it_says_which_one_is_not_there() -> None:
+    second = "10.100.5.12"
+    (instance,) = SITE.vrrp_instances
+    both = replace(instance, virtual_addresses=(*instance.virtual_addresses, ip_interface(f"{second}/21")))
+    site = replace(SITE, vrrp_instances=(both,))
+    world = World.of(Fleet(clusters=(site,)))
+    pen = well(Pen(), 50)
+    for at in (100, 110):
+        felt(pen).roll_call(at, replace(closely("sv1"), holds=(second,)), closely("sv2"))
+    for line in pen.lines:
+        fold(world, line, Fleet(clusters=(site,)))
+    (incident,) = world.incidents["site"].open
+    assert headline(incident) == f"VI_1: the VIP does not answer (http): {VIP} is not on sv1, which holds {second}"
 
 
 def test_no_kind_is_left_out() -> None:

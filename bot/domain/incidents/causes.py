@@ -195,6 +195,7 @@ def why_unreachable(
         return ()
     reasons = list(broken_path(cluster, answer))
     for name in services:
+        reasons += _not_there(instance, cluster.service(name), answer)
         reasons += _why_service(cluster.service(name), master, situation)
     if not reasons and not_counting(master, cluster, situation):
         reasons.append(f"the SNAT rule on {master} is there, and counts no packet")
@@ -223,6 +224,14 @@ def not_counting(master: str, cluster: Cluster, situation: Situation) -> bool:
     masquerading = any(s.forwarding is Forwarding.MASQUERADING for s in cluster.services)
     now, before = known.answer.nat.packets, known.before.nat.packets
     return masquerading and now is not None and now == before
+
+
+def _not_there(instance: VrrpInstance, service: VirtualService, answer: RollCallAnswer) -> Iterator[str]:
+    """That the MASTER holds others of the addresses of *instance*, and not the one that clients of *service* use."""
+    addresses = [str(a.ip) for a in instance.virtual_addresses]
+    others = [a for a in addresses if a in answer.holds]
+    if others and str(service.address) in addresses and str(service.address) not in others:
+        yield f"{service.address} is not on {answer.director}, which holds {', '.join(others)}"
 
 
 def _why_service(service: VirtualService, master: str, situation: Situation) -> Iterator[str]:
