@@ -595,7 +595,7 @@ class Fifo:
             self._rest += b"\n"  # what the new one holds is no end of that
 
     def _unusable(self, error: OSError) -> AgentError:
-        advice = "stop keepalived, remove it, restart lvs-agent, start keepalived"
+        advice = "restart lvs-agent: its unit makes it the agent's if it is root's"
         return AgentError("the FIFO %s cannot be opened: %s; %s" % (self.path, error, advice))
 
     @staticmethod

@@ -6,9 +6,12 @@ import hashlib
 import hmac
 import http.server
 import json
+import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import pytest
 
 from bot.local.lab.lab import Lab
 from bot.local.lab.site import WEBHOOK_PORT
@@ -107,20 +110,23 @@ def test_events_of_two_resumes_of_one_saved_state_are_told_apart(site: Lab) -> N
     assert boots[0].isdisjoint(boots[1])
 
 
-LATE = "[Service]\nExecStart=\nExecStart=/bin/sleep 600\nTimeoutStartSec=1\n"
-
-
-def test_an_agent_that_is_too_late_at_boot_hears_what_keepalived_said_meanwhile(site: Lab) -> None:
+@pytest.mark.parametrize("late", ["ExecStart", "ExecStartPre"])
+def test_an_agent_that_is_too_late_at_boot_hears_what_keepalived_said_meanwhile(site: Lab, late: str) -> None:
+    """Whether its FIFO was there in time, or even that was too late and keepalived had to make it, as root."""
+    lines = ("[Service]", f"{late}=", f"{late}=/bin/sleep 600", "TimeoutStartSec=1")
     drop_in = "/run/systemd/system/lvs-agent.service.d/late.conf"
     with listening(site) as heard:
         said(site, "sv2", "systemctl", "stop", "keepalived", "lvs-agent")
         said(site, "sv2", "rm", "-r", "/run/lvs-agent")  # as after a boot
-        said(site, "sv2", "sh", "-c", f"mkdir -p {drop_in.rpartition('/')[0]}; printf '{LATE}' > {drop_in}")
+        said(site, "sv2", "mkdir", "-p", drop_in.rpartition("/")[0])
+        said(site, "sv2", "sh", "-c", f"printf '%s\\n' {shlex.join(lines)} > {drop_in}")
         said(site, "sv2", "systemctl", "daemon-reload")
         said(site, "sv2", "systemctl", "start", "--no-block", "lvs-agent", "keepalived")
         eventually(
             lambda: said(site, "sv2", "systemctl", "show", "-P", "ActiveState", "keepalived").strip() == "active"
         )
+        if late == "ExecStartPre":
+            assert said(site, "sv2", "stat", "-c", "%U", "/run/lvs-agent/notify.fifo").strip() == "root"
         said(site, "sv2", "rm", drop_in)
         said(site, "sv2", "systemctl", "daemon-reload")
         # Not "restart": the start that is under way ends by its timeout, and a restart that waits for it fails with it.
