@@ -274,7 +274,7 @@ def facts(incident: Incident) -> list[str]:
     # Why the VIP does not answer is no reason any more once it does, though the rest of the story goes on.
     found += [f"{'' if _fails(incident, Matter.VIP) else 'was: '}{reason}" for reason in incident.why]
     if incident.drained and _fails(incident, Matter.VIP):
-        found.append(_drained(incident.drained))
+        found.append(_drained(incident.drained, incident.unasked))
     found += _evidence(incident)
     if incident.kind is Kind.SERVICE_DOWN:
         # Where a quorum was lost, it may be that no real server is known to be down.
@@ -285,10 +285,13 @@ def facts(incident: Incident) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _drained(drained: Sequence[tuple[str, str]]) -> str:
-    """That a drain is why clients reach nobody, whose it is, and how that is ended."""
+def _drained(drained: Sequence[tuple[str, str]], unasked: Sequence[str]) -> str:
+    """That a drain is why clients reach nobody, whose it is, and how (or when) that can be ended."""
     names = _few([f"{name} (by {who})" for name, who in drained])
     are, which = ("is", "it") if len(drained) == 1 else ("are", "one of them")
+    if unasked:
+        answer = "answers" if len(unasked) == 1 else "answer"
+        return f"{names} {are} drained, and can be restored once {listed(unasked)} {answer} again"
     return f"{names} {are} drained: restoring {which} gives it its weight back"
 
 
