@@ -125,7 +125,7 @@ class Operations:
 
     def drained(self, cluster: str) -> frozenset[str]:
         """The real servers of *cluster* that are to have weight 0, whatever the tables show just now."""
-        return frozenset(name for of, name in self.overrides if of == cluster)
+        return frozenset(self.drained_by(cluster))
 
     def drained_by(self, cluster: str) -> dict[str, str]:
         """Those real servers of *cluster*, each with the name of who drained it."""
