@@ -124,14 +124,16 @@ class Sshd:
 
 
 def _children(pid: int) -> list[int]:
-    try:
-        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
+    return [int(child) for child in _told_of(pid, f"task/{pid}/children").split()]
 
 
 def _name(pid: int) -> str:
+    return _told_of(pid, "comm").strip()
+
+
+def _told_of(pid: int, what: str) -> str:
+    """A file of proc(5) on process *pid*, empty once it has ended: between the opening and the reading as well."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except FileNotFoundError:
+        return Path(f"/proc/{pid}/{what}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return ""

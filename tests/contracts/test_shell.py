@@ -10,7 +10,7 @@ import subprocess
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -285,15 +285,14 @@ Starter = Callable[..., Sshd]
 @pytest.fixture
 def start(tmp_path: Path, key: Path) -> Iterator[Starter]:
     """Starts an sshd of the test's own; all of them are stopped afterwards."""
-    started: list[Sshd] = []
+    with ExitStack() as started:
 
-    def begin(name: str = "own", *, key: Path = key, **where: object) -> Sshd:
-        started.append(Sshd(tmp_path / name, key=key, **where))
-        return started[-1]
+        def begin(name: str = "own", *, key: Path = key, **where: object) -> Sshd:
+            server = Sshd(tmp_path / name, key=key, **where)
+            started.callback(server.stop)
+            return server
 
-    yield begin
-    for server in started:
-        server.stop()
+        yield begin
 
 
 async def fate(shell: FabricShell, director: Director, *argv: str, deadline: float = 10.0) -> str:
