@@ -140,7 +140,9 @@ def drain(
     real_server: Annotated[str, typer.Argument(help="The real server, for example web1.")],
     config: Config = DEFAULT,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even if it is the last healthy one.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it is the last healthy one, or a director does not answer.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the commands and change nothing.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the last connection.")] = False,
 ) -> None:
@@ -154,10 +156,14 @@ def restore(
     real_server: Annotated[str, typer.Argument(help="The real server, for example web1.")],
     config: Config = DEFAULT,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if a director does not answer: it gets its weight there once it does.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the commands and change nothing.")] = False,
 ) -> None:
     """Give a drained real server the weights back that it had."""
-    _change(config, _command(Verb.RESTORE, real_server), yes=yes, dry_run=dry_run, wait=True)
+    command = _command(Verb.RESTORE, real_server, *(["--force"] if force else []))
+    _change(config, command, yes=yes, dry_run=dry_run, wait=True)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="For machines; docs/hands.md explains the keys.")]

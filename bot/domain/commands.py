@@ -213,7 +213,8 @@ GRAMMAR: tuple[Grammar, ...] = (
         explanation=(
             "Sets weight 0 on every director, backup included, in every service, after you confirm the exact commands. "
             "Open connections go on and are counted down. Refused if it would leave a service without a healthy real "
-            "server, unless --force. The drain stays until you restore it, even if keepalived sets a weight again."
+            "server, or while a director does not answer, unless --force. The drain stays until you restore it, even "
+            "if keepalived sets a weight again."
         ),
         example="drain web1",
         places=(REAL_SERVER,),
@@ -223,9 +224,13 @@ GRAMMAR: tuple[Grammar, ...] = (
     Grammar(
         verb=Verb.RESTORE,
         summary="give a drained real server its weight back",
-        explanation="Returns the weights that were recorded when it was drained, on every director, after you confirm.",
+        explanation=(
+            "Returns the weights that were recorded when it was drained, on every director, after you confirm. Refused "
+            "while a director does not answer, unless --force: that one gets its weight as soon as it answers."
+        ),
         example="restore web1",
         places=(REAL_SERVER,),
+        flags=("--force",),
         effect=Effect.CHANGES,
     ),
     Grammar(

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from bot.domain.events import KeepalivedProcess, ProcessRole, Recorded, RollCallAnswer, RollCallTaken, VrrpState
-from bot.domain.fleet import Cluster, Director, Forwarding, HealthCheck, VirtualService, VrrpInstance
+from bot.domain.fleet import Cluster, Director, Forwarding, HealthCheck, PoolMember, VirtualService, VrrpInstance
 from bot.domain.observed import UnitActive, UnitState
 from bot.domain.operations import Operations
 from bot.domain.situation import Answer, Claim, Situation, filled, fold, holding, keepalived_of, timely
@@ -291,31 +292,56 @@ def _table(state: Situation, cluster: Cluster, name: str, known: Answer, operati
         yield from _kept(state, name, service, weights, known.asked_at)
 
 
+class Off(StrEnum):
+    """How a weight is not what it should be, in words."""
+
+    CHANGED = "{server} has weight {where} on {name}, and it was not this bot that set it"
+    KEPT = "{server} is drained, and has weight {where} on {name} all the same: it could not be set to 0"
+    OWED = (
+        "{server} was restored while {name} did not answer, and has weight {where} there all the same: it could not be "
+        "given its weight"
+    )
+
+
 def _weights(
     state: Situation, cluster: Cluster, name: str, weights: Mapping[tuple[str, str], int], operations: Operations
 ) -> Iterator[Finding]:
-    changed: dict[str, list[str]] = {}
-    kept: dict[str, list[str]] = {}
+    found: dict[tuple[Off, str], list[str]] = {}
     for service in cluster.services:
         for member in service.members:
-            server = member.real_server
-            weight = weights.get((service.name, server))
-            if weight is not None and operations.override(cluster.name, server):
-                if weight and not operations.busy_with(cluster.name, server):
-                    kept.setdefault(server, []).append(f"{weight} in {service.name}")
-                continue
-            if weight is None or weight == member.weight:
-                continue
-            # With inhibit_on_failure (keepalived.conf(5)), keepalived leaves a dead one in the table at weight 0.
-            inhibited = weight == 0 and (name, service.name, server) in state.removed
-            if not inhibited and not operations.busy_with(cluster.name, server):
-                changed.setdefault(server, []).append(f"{weight} in {service.name} (configured: {member.weight})")
-    for server, where in sorted(changed.items()):
-        why = f"{server} has weight {', '.join(where)} on {name}, and it was not this bot that set it"
-        yield Finding(trouble=Trouble(matter=Matter.WEIGHT, subject=server, of=name), why=why)
-    for server, where in sorted(kept.items()):
-        why = f"{server} is drained, and has weight {', '.join(where)} on {name} all the same: it could not be set to 0"
-        yield Finding(trouble=Trouble(matter=Matter.WEIGHT, subject=server, of=name), why=why, mended=True)
+            weight = weights.get((service.name, member.real_server))
+            off = _off(state, cluster, name, service, member, weight, operations)
+            if off is not None:
+                found.setdefault((off[0], member.real_server), []).append(off[1])
+    order = list(Off)
+    for (how, server), where in sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1])):
+        why = how.value.format(server=server, where=", ".join(where), name=name)
+        trouble = Trouble(matter=Matter.WEIGHT, subject=server, of=name)
+        yield Finding(trouble=trouble, why=why, mended=how is not Off.CHANGED)
+
+
+def _off(
+    state: Situation,
+    cluster: Cluster,
+    name: str,
+    service: VirtualService,
+    member: PoolMember,
+    weight: int | None,
+    operations: Operations,
+) -> tuple[Off, str] | None:
+    """What is not right about the *weight* of *member* on director *name*, and where; None for nothing."""
+    server = member.real_server
+    if weight is None or operations.busy_with(cluster.name, server):
+        return None
+    if operations.override(cluster.name, server):
+        return (Off.KEPT, f"{weight} in {service.name}") if weight else None
+    # With inhibit_on_failure (keepalived.conf(5)), keepalived leaves a dead one in the table at weight 0.
+    if weight == member.weight or (weight == 0 and (name, service.name, server) in state.removed):
+        return None
+    if weight == 0 and operations.owes(cluster.name, name, service.name, server):
+        # Nobody sends clients to one that is down: it gets its weight when it is well.
+        return None if state.healthy(service.name, server) is False else (Off.OWED, f"0 in {service.name}")
+    return Off.CHANGED, f"{weight} in {service.name} (configured: {member.weight})"
 
 
 def _members(

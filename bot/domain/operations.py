@@ -29,6 +29,7 @@ from bot.domain.events import (
     OverrideReasserted,
     OverrideSet,
     Recorded,
+    RestoreCaughtUp,
     Step,
     StepFinished,
     StepOutcome,
@@ -112,8 +113,16 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """What a restore owes to the directors that did not answer then: by (director, service) the weight to give."""
+
+    by: Actor
+    weights: Mapping[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """Every operation that matters still, and every override.
+    """Every operation that matters still, every override, and what restores owe, by cluster and real server.
 
     ``starts``: how often an operation was started (or adopted) in each cluster: who begins the next one has to know
     of all before it.
@@ -121,6 +130,7 @@ class Operations:
 
     by_id: Mapping[str, Operation] = field(default_factory=dict)
     overrides: Mapping[tuple[str, str], Override] = field(default_factory=dict)
+    owed: Mapping[tuple[str, str], Owed] = field(default_factory=dict)
     starts: Mapping[str, int] = field(default_factory=dict)
 
     def drained(self, cluster: str) -> frozenset[str]:
@@ -148,6 +158,11 @@ class Operations:
         """The override on *real_server*, or None."""
         return self.overrides.get((cluster, real_server))
 
+    def owes(self, cluster: str, director: str, service: str, real_server: str) -> int:
+        """The weight that *real_server* is still to get in *service* on *director* by its restore; 0: none."""
+        owed = self.owed.get((cluster, real_server))
+        return owed.weights.get((director, service), 0) if owed else 0
+
     def busy_with(self, cluster: str, real_server: str) -> Operation | None:
         """The operation that is changing *real_server* right now, or None; a drain that only waits does not count."""
         return next(
@@ -173,7 +188,10 @@ def fold(state: Operations, recorded: Recorded) -> Operations:
         case OperationDenied(operation=str() as operation_id):
             return _end(state, operation_id, recorded, Phase.CANCELLED, None, event.reason)
         case OverrideSet() | OverrideCleared() | OverrideReasserted():
-            return replace(state, overrides=_overrides(state.overrides, event, recorded.recorded_at))
+            overrides = _overrides(state, event, recorded.recorded_at)
+            return replace(state, overrides=overrides, owed=_owed(state.owed, event))
+        case RestoreCaughtUp():
+            return replace(state, owed=_owed(state.owed, event))
         case OperationFinished():
             return _end(state, event.operation, recorded, Phase.FINISHED, event.verdict, event.detail)
         case OperationCancelled():
@@ -251,15 +269,16 @@ def _with(state: Operations, operation: Operation) -> Operations:
     return replace(state, by_id=by_id)
 
 
-def _overrides(
-    overrides: Mapping[tuple[str, str], Override], event: Event, at: datetime
-) -> Mapping[tuple[str, str], Override]:
+def _overrides(state: Operations, event: Event, at: datetime) -> Mapping[tuple[str, str], Override]:
+    overrides = state.overrides
     match event:
         case OverrideSet():
             key = (event.cluster, event.real_server)
             before = overrides.get(key)
             # A drain that is repeated finds weight 0 where the first left it: what counts is the weight before that.
+            # So does one where the restore before it did not get to.
             found = {(director, service): weight for director, service, weight in event.weights}
+            owed = state.owed[key].weights if key in state.owed else {}
             return {
                 **overrides,
                 key: Override(
@@ -268,7 +287,7 @@ def _overrides(
                     by=event.by,
                     since=before.since if before else at,
                     operation=event.operation,
-                    weights={**found, **(before.weights if before else {})},
+                    weights={**found, **owed, **(before.weights if before else {})},
                     reasserted=before.reasserted if before else 0,
                 ),
             }
@@ -282,3 +301,22 @@ def _overrides(
             return {**overrides, key: replace(override, reasserted=override.reasserted + 1)}
         case _:
             return overrides
+
+
+def _owed(owed: Mapping[tuple[str, str], Owed], event: Event) -> Mapping[tuple[str, str], Owed]:
+    match event:
+        case OverrideSet() | OverrideCleared():
+            left = {k: v for k, v in owed.items() if k != (event.cluster, event.real_server)}
+            if isinstance(event, OverrideCleared) and event.owed:
+                weights = {(director, service): weight for director, service, weight in event.owed}
+                left[event.cluster, event.real_server] = Owed(by=event.by, weights=weights)
+            return left
+        case RestoreCaughtUp(error=None):
+            key = (event.cluster, event.real_server)
+            if key not in owed:
+                return owed
+            weights = {k: v for k, v in owed[key].weights.items() if k != (event.director, event.service)}
+            others = {k: v for k, v in owed.items() if k != key}
+            return {**others, key: replace(owed[key], weights=weights)} if weights else others
+        case _:
+            return owed

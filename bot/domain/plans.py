@@ -24,22 +24,25 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The steps that will run, one a director and service, and what the operator should know before confirming."""
+    """The steps that will run, one a director and service, and what the operator should know before confirming.
+
+    ``owed``: (director, service, weight) of a restore where a director does not answer, to be given when it does.
+    """
 
     kind: OperationKind
     cluster: str
     real_server: str
     steps: tuple[Step, ...]
     warnings: tuple[str, ...] = ()
+    owed: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why nothing will be run, and what to do instead."""
+    """Why nothing will be run, and what to type instead."""
 
     reason: str
     instead: str = ""
-    can_force: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +69,12 @@ def plan_drain(
     director alone is lost at failover) and when a service would be left without a healthy real server, unless
     *forced*.
     """
-    refusal = _unobserved(views, forced)
+    refusal = _unobserved(views, OperationKind.DRAIN, server, forced=forced)
     if refusal:
         return refusal
     steps = _steps(cluster, server, views, set_weight, lambda _director, _service: 0)
     if not steps:
-        return _nothing(cluster, server, views, "has weight 0 on every director already")
+        return _nothing(cluster, server, views, "has weight 0")
     emptied = _emptied(cluster, server, views, healthy, drained)
     if emptied and not forced:
         names = ", ".join(emptied)
@@ -80,11 +83,8 @@ def plan_drain(
         return Refusal(
             reason=f"No other real server of {names} is healthy, nor is {server.name} itself." if dead else last,
             instead=f"drain {server.name} --force",
-            can_force=True,
         )
-    warnings = [
-        f"{view.director} cannot be reached ({view.error}): it keeps its weight." for view in views if not view.table
-    ]
+    warnings = [_unreached(view, "it is set to 0 there") for view in views if not view.table]
     if emptied:
         warnings.append(f"This leaves {', '.join(emptied)} without a healthy real server.")
     return Plan(
@@ -100,12 +100,14 @@ def plan_restore(
     set_weight: SetWeight,
     *,
     drained: bool = False,
+    forced: bool = False,
 ) -> Plan | Refusal | NothingToDo:
     """Give *server* its weights back: the ones *recorded* by (director, service) at the drain, else the configured.
 
-    Of one that is *drained* the drain has to be ended also where there is nothing to run.
+    Of one that is *drained* the drain has to be ended also where there is nothing to run. Refuses when a director
+    cannot be observed, unless *forced*: what it does not get now is owed to it.
     """
-    refusal = _unobserved(views, forced=False)
+    refusal = _unobserved(views, OperationKind.RESTORE, server, forced=forced)
     if refusal:
         return refusal
 
@@ -115,26 +117,42 @@ def plan_restore(
         # A weight of 0 that was recorded is somebody's earlier drain by hand: going back to it would restore nothing.
         return recorded.get((director, service.name)) or member.weight
 
+    missing = [view for view in views if view.table is None]
+    owed = tuple(
+        (view.director, service.name, weight)
+        for view in missing
+        for service in cluster.services_of(server.name)
+        if (weight := wanted(view.director, service))
+    )
+    warnings = [_unreached(view, "it gets its weight there") for view in missing]
     steps = _steps(cluster, server, views, set_weight, wanted)
     if not steps:
-        nothing = _nothing(cluster, server, views, "has its weight on every director already")
+        nothing = _nothing(cluster, server, views, "has its weight")
         if not drained:
             return nothing
-        there = isinstance(nothing, NothingToDo)
-        warning = (
-            f"keepalived has given {server.name} its weight back already: this ends its drain, so that it keeps it."
-            if there
-            else f"{server.name} is in no director's table, because its check fails: this ends its drain, so that it "
-            "takes clients when it is well again."
-        )
-        return Plan(
-            kind=OperationKind.RESTORE,
-            cluster=cluster.name,
-            real_server=server.name,
-            steps=(),
-            warnings=(warning,),
-        )
-    return Plan(kind=OperationKind.RESTORE, cluster=cluster.name, real_server=server.name, steps=steps)
+        warnings.insert(0, _already(server, there=isinstance(nothing, NothingToDo)))
+    return Plan(
+        kind=OperationKind.RESTORE,
+        cluster=cluster.name,
+        real_server=server.name,
+        steps=steps,
+        warnings=tuple(warnings),
+        owed=owed,
+    )
+
+
+def _already(server: RealServer, *, there: bool) -> str:
+    """Why a drain ends without a command; *there*: some director lists *server*."""
+    if there:
+        return f"keepalived has given {server.name} its weight back already: this ends its drain, so that it keeps it."
+    return (
+        f"{server.name} is in no director's table, because its check fails: this ends its drain, so that it "
+        "takes clients when it is well again."
+    )
+
+
+def _unreached(view: View, then: str) -> str:
+    return f"{view.director} cannot be reached ({view.error}): {then} when it answers again."
 
 
 def still_holds(shown: tuple[Step, ...], now: tuple[Step, ...]) -> bool:
@@ -145,15 +163,19 @@ def still_holds(shown: tuple[Step, ...], now: tuple[Step, ...]) -> bool:
     return {(s.director, s.argv) for s in now} <= {(s.director, s.argv) for s in shown}
 
 
-def _unobserved(views: tuple[View, ...], forced: bool) -> Refusal | None:
+def _unobserved(views: tuple[View, ...], kind: OperationKind, server: RealServer, *, forced: bool) -> Refusal | None:
     missing = [view for view in views if view.table is None]
-    if not missing or (forced and len(missing) < len(views)):
-        return None
     which = "; ".join(f"{view.director}: {view.error}" for view in missing)
+    if missing and len(missing) == len(views):
+        return Refusal(reason=f"No director answers ({which}): nothing can be changed.", instead="status")
+    if not missing or forced:
+        return None
     return Refusal(
-        reason=f"Not every director answers ({which}). A change on the others alone would be lost at a failover.",
-        instead="status",
-        can_force=len(missing) < len(views),
+        reason=(
+            f"Not every director answers ({which}). A change on the others alone would be lost at a failover. With "
+            "--force it is made there now, and where nobody answers as soon as somebody does."
+        ),
+        instead=f"{kind.value} {server.name} --force",
     )
 
 
@@ -191,7 +213,8 @@ def _nothing(cluster: Cluster, server: RealServer, views: tuple[View, ...], othe
         for service in cluster.services_of(server.name)
     )
     if listed:
-        return NothingToDo(reason=f"{server.name} {otherwise}.")
+        where = "every director" if all(view.table for view in views) else "every director that answers"
+        return NothingToDo(reason=f"{server.name} {otherwise} on {where} already.")
     return Refusal(
         reason=f"{server.name} is in no director's table: keepalived removed it, because its check fails.",
         instead=f"status {server.name}",

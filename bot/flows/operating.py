@@ -161,7 +161,8 @@ class Operator:
             return plan_drain(cluster, server, views, situation.healthy, set_weight, drained=drained, forced=forced)
         override = operations.override(cluster.name, server.name)
         recorded = override.weights if override else {}
-        return plan_restore(cluster, server, views, recorded, set_weight, drained=override is not None)
+        drained_here = override is not None
+        return plan_restore(cluster, server, views, recorded, set_weight, drained=drained_here, forced=forced)
 
     # --- confirming -----------------------------------------------------------------------------------------------
 
@@ -299,7 +300,7 @@ class Operator:
         if isinstance(plan, Refusal):
             await self._call_off(operation, f"what was true when you asked no longer is: {plan.reason}")
             return True
-        steps = plan.steps if isinstance(plan, Plan) else ()
+        steps, owed = (plan.steps, plan.owed) if isinstance(plan, Plan) else ((), ())
         if not still_holds(operation.steps, steps):
             await self._call_off(operation, "the directors changed since you were shown the commands: ask again")
             return True
@@ -307,7 +308,7 @@ class Operator:
         # Two plans may each leave one real server, and not the same: the keys let only one begin in each place.
         begun = await self._chronicle.append(
             Entry(event=started, source_key=f"started:{place}"),
-            Entry(event=_intention(operation, steps), source_key=f"intended:{place}"),
+            Entry(event=_intention(operation, steps, owed), source_key=f"intended:{place}"),
         )
         return all(begun)
 
@@ -427,12 +428,14 @@ class Operator:
         await self._chronicle.append(Entry(event=OperationCancelled(operation=operation.id, by=None, reason=reason)))
 
 
-def _intention(operation: Operation, steps: tuple[Step, ...]) -> OverrideSet | OverrideCleared:
+def _intention(
+    operation: Operation, steps: tuple[Step, ...], owed: tuple[tuple[str, str, int], ...]
+) -> OverrideSet | OverrideCleared:
     """What the operator wants from now on, whatever keepalived does to the weights."""
     by = operation.confirmed_by or operation.by
     if operation.kind is OperationKind.RESTORE:
         return OverrideCleared(
-            cluster=operation.cluster, real_server=operation.real_server, operation=operation.id, by=by
+            cluster=operation.cluster, real_server=operation.real_server, operation=operation.id, by=by, owed=owed
         )
     return OverrideSet(
         cluster=operation.cluster,

@@ -1,4 +1,4 @@
-"""An override outlives what keepalived does to the weights: take a drained real server back to 0, and say so."""
+"""What an operator asked for outlives keepalived and the director that did not answer: weights are put right later."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from bot.domain.events import OverrideReasserted, Recorded, RollCallTaken
+from bot.domain.events import OverrideReasserted, Recorded, RestoreCaughtUp, RollCallTaken
 from bot.domain.fleet import Cluster, Director, Fleet
 from bot.domain.observed import destination_of
 from bot.domain.operations import Operations
@@ -25,31 +25,51 @@ LONGEST_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """A real server that is to be drained and was found with a ``weight``; ``tries``: how often that was not mended."""
+    """A real server that was found with a ``weight``, and what is ``wanted``: 0 (it is drained), or what is owed to it.
+
+    ``tries``: how often that was not mended.
+    """
 
     cluster: str
     director: str
     service: str
     real_server: str
     weight: int
+    wanted: int = 0
     tries: int = 0
+
+    @property
+    def about(self) -> Drift:
+        """What is the same however often it is found."""
+        return replace(self, weight=0, tries=0)
 
 
 def drifted(recorded: Recorded, operations: Operations) -> tuple[Drift, ...]:
-    """Every drained server that a roll call found with a weight."""
+    """Every real server of a roll call whose drain or whose restore has to be seen to there."""
     event = recorded.event
     if not isinstance(event, RollCallTaken):
         return ()
-    return tuple(
-        Drift(cluster=event.cluster, director=answer.director, service=service, real_server=server, weight=weight)
+    found = (
+        Drift(
+            cluster=event.cluster,
+            director=answer.director,
+            service=service,
+            real_server=server,
+            weight=weight,
+            wanted=operations.owes(event.cluster, answer.director, service, server),
+        )
         for answer in event.answers
         for service, server, weight in answer.weights or ()
-        if weight > 0 and operations.override(event.cluster, server)
     )
+    return tuple(d for d in found if d.wanted or (d.weight > 0 and operations.override(d.cluster, d.real_server)))
 
 
 class Reconciler:
-    """Re-asserts overrides: whenever a roll call shows a drift, again and again until it is mended."""
+    """Re-asserts drains and completes restores: whenever a roll call shows a drift, again and again until it is mended.
+
+    A drained real server that has a weight is taken back to 0. One that was restored while a director did not answer
+    gets its weight there, but for as long as the probes find it down.
+    """
 
     def __init__(self, chronicle: Chronicle, shell: RemoteShell, *, again_s: float = AGAIN_S) -> None:
         self._chronicle = chronicle
@@ -70,10 +90,9 @@ class Reconciler:
 
     def _take_up(self, drift: Drift, after_s: float = 0.0) -> None:
         """See to *drift*, after a while; once, however often it is found meanwhile."""
-        about = replace(drift, weight=0, tries=0)
-        if about in self._pending and not drift.tries:
+        if drift.about in self._pending and not drift.tries:
             return
-        self._pending.add(about)
+        self._pending.add(drift.about)
         if after_s:
             asyncio.get_running_loop().call_later(after_s, self._drifts.put_nowait, drift)
         else:
@@ -84,14 +103,14 @@ class Reconciler:
         while True:
             drift = await self._drifts.get()
             if await self._is_mended(drift):
-                self._pending.discard(replace(drift, weight=0, tries=0))
+                self._pending.discard(drift.about)
                 continue
             # Nobody else would look at it again: what every look finds is no news.
             delay = min(self._again_s * 2**drift.tries, LONGEST_S)
             self._take_up(replace(drift, tries=drift.tries + 1), delay)
 
     async def _is_mended(self, drift: Drift) -> bool:
-        """Take it back to 0; whether that is done with. What went wrong is recorded the first time."""
+        """Set the weight that is wanted; whether that is done with. What went wrong is recorded the first time."""
         cluster = next((c for c in self.fleet.clusters if c.name == drift.cluster), None)
         if cluster is None or not _has(cluster, drift):
             return True
@@ -100,44 +119,69 @@ class Reconciler:
             async with self._shell.changing(director):
                 await self._chronicle.catch_up()  # a terminal's process may have restored it
                 operations = self._chronicle.world.operations
-                if operations.override(drift.cluster, drift.real_server) is None:
+                if not _is_asked_for(drift, operations):
                     return True
-                if operations.busy_with(drift.cluster, drift.real_server):
+                if operations.busy_with(drift.cluster, drift.real_server) or self._is_down(drift):
                     return False
-                error = await self._take_back(cluster, director, drift)
-            if error is None or (error and drift.tries):
-                return error is None
-            event = OverrideReasserted(
-                cluster=drift.cluster,
-                real_server=drift.real_server,
-                director=drift.director,
-                service=drift.service,
-                found=drift.weight,
-                error=error or None,
-            )
-            await self._chronicle.append(Entry(event=event))
+                error = await self._put_right(cluster, director, drift)
+            if drift.tries and error:
+                return False
+            if error is not None:
+                await self._chronicle.append(Entry(event=_told(drift, error or None)))
         except JournalUnavailable as failure:
-            log.error("a drain could not be kept up", error=str(failure), director=drift.director)
+            log.error("a weight could not be put right", error=str(failure), director=drift.director)
             return False
         return not error
 
-    async def _take_back(self, cluster: Cluster, director: Director, drift: Drift) -> str | None:
-        """What went wrong; empty where it was set to 0, None where it had no weight any more."""
+    def _is_down(self, drift: Drift) -> bool:
+        """Whether it is to get a weight and is not well: by itself, nobody sends clients to one that is down."""
+        situation = self._chronicle.world.situations[drift.cluster]
+        removed = (drift.director, drift.service, drift.real_server) in situation.removed
+        down = removed or situation.healthy(drift.service, drift.real_server) is False
+        return drift.wanted > 0 and drift.weight == 0 and down
+
+    async def _put_right(self, cluster: Cluster, director: Director, drift: Drift) -> str | None:
+        """What went wrong; empty where it is done and to be told, None where there is nothing (or nothing more) to do.
+
+        A restore that finds a weight there (keepalived has started anew since) is completed by that.
+        """
         service, server = cluster.service(drift.service), cluster.real_server(drift.real_server)
         try:
             table = await read_table_to_change(self._shell, cluster, director)
             destination = destination_of(table, service, server)
-            if destination is None or destination.weight == 0:
+            if destination is None or (destination.weight == 0 and not drift.wanted):
                 return None
-            result = await self._shell.run(director, set_weight(service, destination, 0), sudo=True)
+            if destination.weight > 0 and drift.wanted:
+                return ""
+            result = await self._shell.run(director, set_weight(service, destination, drift.wanted), sudo=True)
             after = destination_of(await read_table(self._shell, director), service, server)
         except (ShellError, CommandFailed, Unreadable) as failure:
             return str(failure) or type(failure).__name__
         if result.exit_status != 0:
             return str(CommandFailed(result))
-        if after is not None and after.weight != 0:
+        if after is not None and after.weight != drift.wanted:
             return f"the table still shows weight {after.weight}"
         return ""
+
+
+def _is_asked_for(drift: Drift, operations: Operations) -> bool:
+    """Whether what *drift* is to be mended to is still what an operator wants."""
+    if drift.wanted:
+        return operations.owes(drift.cluster, drift.director, drift.service, drift.real_server) == drift.wanted
+    return operations.override(drift.cluster, drift.real_server) is not None
+
+
+def _told(drift: Drift, error: str | None) -> OverrideReasserted | RestoreCaughtUp:
+    """What is recorded of *drift*, mended or not."""
+    event = RestoreCaughtUp if drift.wanted else OverrideReasserted
+    return event(
+        cluster=drift.cluster,
+        real_server=drift.real_server,
+        director=drift.director,
+        service=drift.service,
+        found=drift.weight,
+        error=error,
+    )
 
 
 def _has(cluster: Cluster, drift: Drift) -> bool:

@@ -286,13 +286,11 @@ def facts(incident: Incident) -> list[str]:
 
 
 def _drained(drained: Sequence[tuple[str, str]], unasked: Sequence[str]) -> str:
-    """That a drain is why clients reach nobody, whose it is, and how (or when) that can be ended."""
+    """That a drain is why clients reach nobody, whose it is, and how that can be ended."""
     names = _few([f"{name} (by {who})" for name, who in drained])
     are, which = ("is", "it") if len(drained) == 1 else ("are", "one of them")
-    if unasked:
-        answer = "answers" if len(unasked) == 1 else "answer"
-        return f"{names} {are} drained, and can be restored once {listed(unasked)} {answer} again"
-    return f"{names} {are} drained: restoring {which} gives it its weight back"
+    forced = f", with --force while {listed(unasked)} {'does' if len(unasked) == 1 else 'do'} not answer"
+    return f"{names} {are} drained: restoring {which} gives it its weight back{forced if unasked else ''}"
 
 
 def _evidence(incident: Incident) -> list[str]:

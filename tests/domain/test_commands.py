@@ -22,6 +22,7 @@ from bot.domain.commands import GRAMMAR, LONGEST, SHORTEST, WORD, Command, Missp
         ("drain web1", Command(verb=Verb.DRAIN, names=("web1",))),
         ("drain --force web1", Command(verb=Verb.DRAIN, names=("web1",), flags=("--force",))),
         ("drain web1 —force", Command(verb=Verb.DRAIN, names=("web1",), flags=("--force",))),
+        ("restore web1 --force", Command(verb=Verb.RESTORE, names=("web1",), flags=("--force",))),
         ("restore site/web1", Command(verb=Verb.RESTORE, names=("site/web1",))),
         ("test alert", Command(verb=Verb.TEST, choice="alert")),
         ("test ALERT site", Command(verb=Verb.TEST, choice="alert", names=("site",))),

@@ -439,14 +439,16 @@ def test_where_a_drain_leaves_nobody_to_serve_it_says_whose_it_is_and_what_ends_
     assert both in facts(the_only(undone("web1", "web2")))
 
 
-def test_while_a_director_does_not_answer_nobody_is_told_that_restoring_would_do() -> None:
-    """A restore is refused then, lest the directors differ."""
+def test_while_a_director_does_not_answer_it_says_what_restoring_takes() -> None:
+    """A restore is refused then unless it is forced, lest the directors differ."""
     pen = looked(undone("web2", web1=0), 120, sv1=weights(web1=0, web2=0), sv2=LOST)
     world = World.of(FLEET)
     for line in pen.lines:
         fold(world, line, FLEET)
     found = [fact for incident in world.incidents["site"].all for fact in facts(incident) if "(by alice)" in fact]
-    assert found == ["web2 (by alice) is drained, and can be restored once sv2 answers again"]
+    assert found == [
+        "web2 (by alice) is drained: restoring it gives it its weight back, with --force while sv2 does not answer"
+    ]
 
 
 def test_nobody_is_told_to_restore_what_would_serve_nobody() -> None:

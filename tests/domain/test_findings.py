@@ -12,10 +12,12 @@ import pytest
 from bot.domain.events import (
     Actor,
     NatPath,
+    OverrideCleared,
     OverrideSet,
     QuorumChanged,
     RealServerChanged,
     RealServerObserved,
+    RestoreCaughtUp,
     RollCallAnswer,
     RollCallTaken,
     Via,
@@ -411,3 +413,30 @@ def test_a_drained_real_server_with_a_weight_is_told_when_the_bot_cannot_take_it
     trouble = Trouble(matter=Matter.WEIGHT, subject="web2", of="sv1")
     assert trouble not in drained(30, 31, 40).found, "it is taken back in a moment"
     assert drained(30, 31, 42.1).found[trouble].startswith("web2 is drained, and has weight 1 in http, 1 in dns-udp")
+
+
+def restored_past_sv1() -> Pen:
+    """web2 was restored while sv1 did not answer."""
+    owed = (("sv1", "http", 1), ("sv1", "dns-udp", 1))
+    pen = looks(Pen(), 0, answer("sv1", holds=True))
+    return pen.at(20, OverrideCleared(cluster="site", real_server="web2", operation="op-1", by=ALICE, owed=owed))
+
+
+def test_a_weight_that_a_restore_could_not_give_is_told_as_that_when_the_bot_cannot_give_it_either() -> None:
+    def back(pen: Pen, *times: float) -> Situation:
+        for at in times:
+            looks(pen, at, answer("sv1", holds=True, weights=reweighted("http", "web2", 0)), times=1)
+        return known(pen)
+
+    trouble = Trouble(matter=Matter.WEIGHT, subject="web2", of="sv1")
+    assert trouble not in back(restored_past_sv1(), 30, 31, 40).found, "it gets it in a moment"
+    told = back(restored_past_sv1(), 30, 31, 42.1).found[trouble]
+    assert told == (
+        "web2 was restored while sv1 did not answer, and has weight 0 in http there all the same: "
+        "it could not be given its weight"
+    )
+    dead = restored_past_sv1().probe(25, "http", "web2", Outcome.UNHEALTHY, "connection refused")
+    assert trouble not in back(dead, 30, 31, 42.1, 60).found, "it gets it when it is well"
+    given = RestoreCaughtUp(cluster="site", real_server="web2", director="sv1", service="http", found=0)
+    told = back(restored_past_sv1().at(25, given), 30, 31).found[trouble]
+    assert told.endswith("and it was not this bot that set it"), "what is given and lost again is somebody else's"

@@ -20,6 +20,7 @@ from bot.domain.events import (
     OverrideReasserted,
     OverrideSet,
     Recorded,
+    RestoreCaughtUp,
     Step,
     StepFinished,
     StepOutcome,
@@ -130,6 +131,34 @@ def test_a_drain_is_an_override_until_it_is_cleared_and_remembers_the_first_weig
     assert override.weights == {("sv1", "http"): 5, ("sv2", "http"): 5, ("sv3", "http"): 2}
     cleared = after(*STORY, OverrideCleared(cluster="site", real_server="web1", operation="op3", by=ALICE))
     assert cleared.override("site", "web1") is None
+
+
+def forced(*owed: tuple[str, str, int]) -> OverrideCleared:
+    return OverrideCleared(cluster="site", real_server="web1", operation="op3", by=ALICE, owed=owed)
+
+
+def caught_up(director: str, error: str | None = None) -> RestoreCaughtUp:
+    return RestoreCaughtUp(cluster="site", real_server="web1", director=director, service="http", found=0, error=error)
+
+
+def test_what_a_restore_owes_is_owed_until_it_is_given() -> None:
+    restore = forced(("sv1", "http", 5), ("sv2", "http", 3))
+    state = after(*STORY, restore, caught_up("sv1", "refused"))
+    assert [state.owes("site", name, "http", "web1") for name in ("sv1", "sv2", "sv3")] == [5, 3, 0]
+    assert state.owes("site", "sv1", "http", "web2") == 0
+    state = after(*STORY, restore, caught_up("sv1"))
+    assert [state.owes("site", name, "http", "web1") for name in ("sv1", "sv2")] == [0, 3]
+    assert after(*STORY, restore, caught_up("sv1"), caught_up("sv2"), caught_up("sv2")).owed == {}
+    assert after(*STORY, restore, forced()).owed == {}, "a restore that got everywhere owes nothing"
+
+
+def test_a_drain_ends_what_is_owed_and_remembers_it_as_the_weight_before() -> None:
+    again = OverrideSet(cluster="site", real_server="web1", operation="op4", by=ALICE, weights=(("sv1", "http", 0),))
+    state = after(*STORY, forced(("sv1", "http", 5)), again)
+    assert state.owed == {}
+    override = state.override("site", "web1")
+    assert override is not None
+    assert override.weights == {("sv1", "http"): 5}
 
 
 def test_a_reassertion_is_counted_only_where_it_worked() -> None:

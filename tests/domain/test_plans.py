@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.domain.events import OperationKind
@@ -85,14 +87,23 @@ def test_a_director_that_does_not_answer_refuses_the_drain_and_force_says_what_t
     refusal = plan_drain(SITE, WEB1, views(table(), None), healthy, argv)
     assert isinstance(refusal, Refusal)
     assert "sv2: no answer" in refusal.reason
+    assert refusal.instead == "drain web1 --force"
     forced = plan_drain(SITE, WEB1, views(table(), None), healthy, argv, forced=True)
     assert isinstance(forced, Plan)
     assert {s.director for s in forced.steps} == {"sv1"}
-    assert "sv2 cannot be reached" in forced.warnings[0]
+    assert forced.warnings == ("sv2 cannot be reached (no answer): it is set to 0 there when it answers again.",)
 
 
 def test_no_director_at_all_cannot_be_forced() -> None:
-    assert isinstance(plan_drain(SITE, WEB1, views(None, None), healthy, argv, forced=True), Refusal)
+    for refusal in (
+        plan_drain(SITE, WEB1, views(None, None), healthy, argv, forced=True),
+        plan_restore(SITE, WEB1, views(None, None), {}, argv, forced=True),
+    ):
+        assert isinstance(refusal, Refusal)
+        assert (refusal.reason, refusal.instead) == (
+            "No director answers (sv1: no answer; sv2: no answer): nothing can be changed.",
+            "status",
+        )
 
 
 def test_what_is_drained_already_needs_nothing() -> None:
@@ -117,6 +128,41 @@ def test_a_restore_returns_the_recorded_weights_and_else_the_configured_ones() -
     assert isinstance(plan, Plan)
     assert plan.kind is OperationKind.RESTORE
     assert [s.after for s in plan.steps] == [7, 1, 1, 1]
+    assert (plan.warnings, plan.owed) == ((), ())
+
+
+def test_a_restore_past_a_director_that_does_not_answer_is_refused_and_forced_owes_it_the_weights() -> None:
+    seen, recorded = views(None, table(web1=0)), {("sv1", "http"): 7}
+    refusal = plan_restore(SITE, WEB1, seen, recorded, argv, drained=True)
+    assert isinstance(refusal, Refusal)
+    assert "sv1: no answer" in refusal.reason
+    assert refusal.instead == "restore web1 --force"
+    plan = plan_restore(SITE, WEB1, seen, recorded, argv, drained=True, forced=True)
+    assert isinstance(plan, Plan)
+    assert [(s.director, s.after) for s in plan.steps] == [("sv2", 1), ("sv2", 1)]
+    assert plan.owed == (("sv1", "http", 7), ("sv1", "dns-udp", 1))
+    assert plan.warnings == ("sv1 cannot be reached (no answer): it gets its weight there when it answers again.",)
+
+
+def test_a_forced_restore_ends_a_drain_also_where_nothing_has_to_run() -> None:
+    plan = plan_restore(SITE, WEB1, views(None, table()), {}, argv, drained=True, forced=True)
+    assert isinstance(plan, Plan)
+    assert plan.steps == ()
+    assert [w.split(":")[0] for w in plan.warnings] == [
+        "keepalived has given web1 its weight back already",
+        "sv1 cannot be reached (no answer)",
+    ]
+    assert plan.owed == (("sv1", "http", 1), ("sv1", "dns-udp", 1))
+    nothing = plan_restore(SITE, WEB1, views(None, table()), {}, argv, forced=True)
+    assert nothing == NothingToDo(reason="web1 has its weight on every director that answers already.")
+
+
+def test_a_configured_weight_of_0_is_owed_to_nobody() -> None:
+    members = tuple(replace(m, weight=0) for m in SITE.services[0].members)
+    site = replace(SITE, services=(replace(SITE.services[0], members=members), *SITE.services[1:]))
+    plan = plan_restore(site, WEB1, views(None, table(web1=0)), {}, argv, forced=True)
+    assert isinstance(plan, Plan)
+    assert plan.owed == (("sv1", "dns-udp", 1),)
 
 
 def test_what_was_shown_still_holds_when_less_is_needed_but_not_when_more_is() -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.commands import Command, Verb
-from bot.domain.events import HealthChanged, OverrideReasserted, Verdict
+from bot.domain.events import HealthChanged, OverrideReasserted, RestoreCaughtUp, Verdict
 from bot.domain.health import Outcome
 from bot.domain.operations import Operation, Phase
 from bot.flows.chronicle import Chronicle
@@ -406,3 +406,97 @@ async def test_the_reconciler_outlives_a_journal_that_is_away(house: House) -> N
     while house.weights() != [0, 0, 0, 0]:
         await asyncio.sleep(0.01)
     task.cancel()
+
+
+# --- a restore while a director does not answer ----------------------------------------------------------------------
+
+
+async def restored_past(house: House, director: str) -> Operation:
+    """web1 is drained, *director* does not answer any more, and web1 is restored on the others."""
+    await drained(house)
+    house.shell.hosts[director].refuses = Unreachable
+    refused = await house.operator.request(asked(Verb.RESTORE, request_id="r2"))
+    assert isinstance(refused, Answer)
+    assert refused.instead == "restore web1 --force"
+    operation = await pressed(house.operator, asked(Verb.RESTORE, ALICE, "--force", request_id="r3"))
+    ended = await house.operator.carry_out(operation.id)
+    assert (ended.verdict, ended.forced) == (Verdict.DONE, True)
+    (warning,) = ended.warnings
+    assert warning.startswith(f"{director} cannot be reached (")
+    assert warning.endswith("): it gets its weight there when it answers again.")
+    return ended
+
+
+async def looked(house: House) -> None:
+    await house.chronicle.append(Entry(event=await take_roll_call(house.shell, Clock(), SITE, "test")))
+
+
+async def test_a_forced_restore_serves_at_once_and_gives_the_weight_where_nobody_answered_later(house: House) -> None:
+    await restored_past(house, "sv1")
+    assert house.weights() == [0, 0, 1, 1]
+    reconciler = asyncio.create_task(Reconciler(house.chronicle, house.shell).run())
+    await looked(house)
+    await asyncio.sleep(0.05)
+    assert house.weights() == [0, 0, 1, 1], "it does not answer yet"
+    house.shell.hosts["sv1"].refuses = None
+    await looked(house)
+    while len(await house.events(RestoreCaughtUp)) < len(SITE.services):
+        await asyncio.sleep(0.01)
+    assert house.weights() == [1, 1, 1, 1]
+    edits = len(house.edits())
+    await looked(house)
+    await asyncio.sleep(0.05)
+    assert len(house.edits()) == edits, "once"
+    assert house.chronicle.world.operations.owed == {}
+    reconciler.cancel()
+
+
+async def test_who_comes_back_with_a_weight_is_owed_nothing_more(house: House) -> None:
+    """It was booted anew: keepalived has filled its table from its file."""
+    await restored_past(house, "sv1")
+    house.shell.hosts["sv1"].refuses = None
+    put_back(house, "sv1")
+    edits = len(house.edits())
+    reconciler = asyncio.create_task(Reconciler(house.chronicle, house.shell).run())
+    await looked(house)
+    while house.chronicle.world.operations.owed:
+        await asyncio.sleep(0.01)
+    assert len(house.edits()) == edits
+    assert [e.found for e in await house.events(RestoreCaughtUp)] == [1, 1]  # type: ignore[attr-defined]
+    reconciler.cancel()
+
+
+async def test_no_weight_is_given_to_one_that_is_down_before_it_is_well_again(house: House) -> None:
+    await restored_past(house, "sv1")
+    await dies(house, "web1")
+    house.shell.hosts["sv1"].refuses = None
+    reconciler = asyncio.create_task(Reconciler(house.chronicle, house.shell, again_s=0.01).run())
+    await looked(house)
+    await asyncio.sleep(0.1)
+    assert house.weights() == [0, 0, 1, 1]
+    for service in SITE.services:
+        event = HealthChanged(
+            cluster="site",
+            service=service.name,
+            real_server="web1",
+            outcome=Outcome.HEALTHY,
+            reason="",
+            since=datetime.now(UTC),
+        )
+        await house.chronicle.append(Entry(event=event))
+    while house.weights() != [1, 1, 1, 1]:
+        await asyncio.sleep(0.01)
+    reconciler.cancel()
+
+
+async def test_a_drain_that_follows_is_not_undone_by_what_the_restore_owed(house: House) -> None:
+    await restored_past(house, "sv1")
+    house.shell.hosts["sv1"].refuses = None
+    drain = await pressed(house.operator, asked(Verb.DRAIN, request_id="r4"))
+    assert (await house.operator.carry_out(drain.id)).verdict is Verdict.DRAINED
+    reconciler = asyncio.create_task(Reconciler(house.chronicle, house.shell).run())
+    await looked(house)
+    await asyncio.sleep(0.05)
+    assert house.weights() == [0, 0, 0, 0]
+    assert await house.events(RestoreCaughtUp) == []
+    reconciler.cancel()

@@ -22,7 +22,7 @@ from bot.domain.events import (
 from bot.local.lab.lab import Lab
 from bot.views.operation import CONFIRM
 from tests.lab.client import VIP, behind, destination, holders, table_of
-from tests.lab.work import CHANNEL, Work, at_work, loaded
+from tests.lab.work import CHANNEL, Work, at_work, loaded, words_of
 
 PATIENCE_S = 0.9  # of the bot's probes of the VIP
 DRAINED = {"web1": 0, "web2": 1}
@@ -202,6 +202,35 @@ async def test_a_drain_outlives_a_restart_of_keepalived(site: Lab, tmp_path: Pat
         await work.on("sv2", "systemctl", "restart", "keepalived")
         await work.until_recorded("OverrideReasserted", lambda e: e.director == "sv2" and e.error is None)
         await work.until(lambda: behind(site, "sv2", "http") == DRAINED, "weight 0 again on sv2")
+
+
+async def test_the_only_one_left_is_restored_past_a_dead_director_which_gets_the_weight_later(
+    site: Lab, tmp_path: Path
+) -> None:
+    async with at_work(site, tmp_path) as work:
+        await work.command("/lvs drain web2")
+        await work.press(CONFIRM, containing="Drain web2?")
+        await work.until_shown("web2 is drained")
+        await asyncio.to_thread(site.pause, "sv1")  # and with it web1, which lives there
+        await work.until_shown("restoring it gives it its weight back, with --force while sv1 does not answer")
+        await work.command("/lvs restore web2")
+        await work.until(
+            lambda: any("/lvs restore web2 --force" in words_of(m) for m in work.slack.ephemerals("alice")), "a refusal"
+        )
+        await work.command("/lvs restore web2 --force")
+        await work.press(CONFIRM, containing="Restore web2?")
+        shown = await work.until_shown("web2 is back in service: weight 1 on sv2")
+        assert "sv1 cannot be reached" in shown
+        assert (await asyncio.to_thread(behind, site, "sv2", "http"))["web2"] == 1
+        await work.until_recorded("OutageMeasured", lambda e: e.service == "http" and e.real_server is None)
+        await asyncio.to_thread(site.resume, "sv1")
+        services = len(site.site.cluster.services)
+        await work.until_recorded(
+            "RestoreCaughtUp", lambda e: (e.director, e.error) == ("sv1", None), at_least=services
+        )
+        for service in site.site.cluster.services:
+            assert (await asyncio.to_thread(behind, site, "sv1", service.name))["web2"] == 1
+        assert not [alert for alert in work.alerts() if "not this bot" in alert]
 
 
 async def test_a_terminal_drains_and_restores_beside_the_running_bot(site: Lab, tmp_path: Path) -> None:

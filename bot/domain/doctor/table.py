@@ -87,6 +87,14 @@ def _weight(look: Look, name: str, service: VirtualService, member: PoolMember) 
         )
     if override is not None or weight == member.weight:
         return None
+    if weight == 0 and look.known.operations.owes(cluster, name, service.name, server):
+        return Finding(
+            about=name,
+            looked_at=f"{server} in {service.name}",
+            judgement=Judgement.WARNING,
+            found=f"it has weight 0, and was restored while {name} did not answer",
+            then=f"The bot gives it its weight once {server} is well: ask again, then restore it once more.",
+        )
     return Finding(
         about=name,
         looked_at=f"{server} in {service.name}",

@@ -38,6 +38,7 @@ from bot.domain.events.operations import (
     OverrideCleared,
     OverrideReasserted,
     OverrideSet,
+    RestoreCaughtUp,
     Step,
     StepFinished,
     StepOutcome,
@@ -82,6 +83,7 @@ __all__ = [
     "RealServerChanged",
     "RealServerObserved",
     "Recorded",
+    "RestoreCaughtUp",
     "RollCallAnswer",
     "RollCallTaken",
     "SelfTestFinished",
@@ -136,6 +138,7 @@ Event = (
     | OverrideSet
     | OverrideCleared
     | OverrideReasserted
+    | RestoreCaughtUp
     | MessagePosted
     | FallbackSent
 )

@@ -30,7 +30,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRequested:
-    """Somebody asked for a change and was shown ``steps``. ``forced`` overrides the capacity guard."""
+    """Somebody asked for a change and was shown ``steps``. ``forced``: whoever is left alone or does not answer."""
 
     operation: str
     kind: OperationKind
@@ -140,12 +140,28 @@ class OverrideSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideCleared:
-    """The real server is back in service."""
+    """The real server is back in service. ``owed`` is (director, service, weight) of those that did not answer then."""
 
     cluster: str
     real_server: str
     operation: str
     by: Actor
+    owed: tuple[tuple[str, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreCaughtUp:
+    """A director that did not answer when a real server was restored does now; it was ``found`` with this weight there.
+
+    The bot gave it its weight where that was 0; with an ``error``, it could not, and tries again.
+    """
+
+    cluster: str
+    real_server: str
+    director: str
+    service: str
+    found: int
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,7 @@ def _examine(work: Work, incident: Incident, instance: VrrpInstance, event: Roll
     if Trouble(matter=Matter.VIP, subject=instance.name) in incident.troubles:
         why = why_unreachable(instance, incident.services, work.situation, work.cluster)
         drained = restorable(instance, incident.services, work.situation, work.cluster, work.drained)
-        # A restore asks every director first, and is refused while one of them does not answer (plans.py).
+        # A restore asks every director first, and while one of them does not answer it has to be forced (plans.py).
         unasked = tuple(d.name for d in work.cluster.directors if work.situation.answered(d.name) is None)
         incident = work.put(replace(incident, why=why or incident.why, drained=drained, unasked=unasked))
     return incident

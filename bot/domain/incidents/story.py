@@ -94,8 +94,8 @@ class Incident:
     live inside a director, each with that. ``said`` is what was found of the trouble
     that it is called by, in words, ``evidence`` all that was found, ``why`` the reasons for which the VIP does not
     answer, ``drained`` the real servers that could serve it if somebody restored them, each with who drained it, and
-    ``unasked`` the directors that do not answer, while nothing can be restored. One that is ``withdrawn`` was no story
-    of its own: a mistake, or ``part_of`` the incident with that id.
+    ``unasked`` the directors that do not answer, while a restore has to be forced. One that is ``withdrawn`` was no
+    story of its own: a mistake, or ``part_of`` the incident with that id.
 
     ``old_boot`` and ``old_behind_s`` are the old MASTER's boot and how far its clock was behind, from before the move:
     when it comes back, they tell whether it rebooted or stood still. Where they are not known, nothing tells that.
