@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bot.domain.events import OperationKind, Step
 from bot.domain.fleet import Cluster, RealServer, VirtualService
 from bot.domain.observed import IpvsDestination, IpvsTable, destination_of, key_of
+from bot.domain.wording import listed
 
 # How lvs.ipvsadm builds the argv that sets a weight; passed in, because the domain does not know the tools.
 SetWeight = Callable[[VirtualService, IpvsDestination, int], tuple[str, ...]]
@@ -166,14 +167,17 @@ def still_holds(shown: tuple[Step, ...], now: tuple[Step, ...]) -> bool:
 def _unobserved(views: tuple[View, ...], kind: OperationKind, server: RealServer, *, forced: bool) -> Refusal | None:
     missing = [view for view in views if view.table is None]
     which = "; ".join(f"{view.director}: {view.error}" for view in missing)
+    there = listed(view.director for view in views if view.table)
+    gone = listed(view.director for view in missing)
+    later = f"on {gone} as soon as {'it answers' if len(missing) == 1 else 'they answer'}"
     if missing and len(missing) == len(views):
         return Refusal(reason=f"No director answers ({which}): nothing can be changed.", instead="status")
     if not missing or forced:
         return None
     return Refusal(
         reason=(
-            f"Not every director answers ({which}). A change on the others alone would be lost at a failover. With "
-            "--force it is made there now, and where nobody answers as soon as somebody does."
+            f"Not every director answers ({which}). A change on {there} alone would be lost at a failover. With "
+            f"--force it is made there now, and {later}."
         ),
         instead=f"{kind.value} {server.name} --force",
     )

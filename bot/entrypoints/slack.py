@@ -13,6 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.domain.commands import Command, Misspelt, Verb, parse
 from bot.domain.events import Actor, Via
 from bot.domain.fleet import NotFound
+from bot.domain.wording import listed
 from bot.entrypoints.slack_answers import (
     Deliveries,
     ack_with,
@@ -41,7 +42,7 @@ from bot.views.message import SlackMessage
 from bot.views.mutes import mute_cleared_message, mute_set_message, mutes_message
 from bot.views.operation import CANCEL, CONFIRM
 from bot.views.status import status_message
-from bot.views.words import escape, listed
+from bot.views.words import escape
 
 log = structlog.get_logger(__name__)
 

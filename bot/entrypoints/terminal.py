@@ -19,6 +19,7 @@ from bot.domain.doctor import Judgement
 from bot.domain.events import Actor, OperationCancelled, Verdict, Via
 from bot.domain.fleet import NotFound
 from bot.domain.operations import Operation, Phase
+from bot.domain.wording import listed
 from bot.flows.chronicle import Chronicle
 from bot.flows.doctor import Doctor
 from bot.flows.hands import A_DAY, Hands
@@ -37,7 +38,7 @@ from bot.views.mutes import mutes_json, mutes_lines, unmuted
 from bot.views.operation import headline
 from bot.views.selftest import selftest_lines
 from bot.views.status import status_json, status_lines
-from bot.views.words import listed, plural
+from bot.views.words import plural
 
 DONE, REFUSED, BAD_INPUT = 0, 1, 2
 

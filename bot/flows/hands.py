@@ -15,6 +15,7 @@ from bot.domain.incidents.muting import mute_of
 from bot.domain.moments import moment
 from bot.domain.mutes import Mute
 from bot.domain.policy import Denied, Roles, decide
+from bot.domain.wording import listed
 from bot.flows.chronicle import Chronicle, key_of
 from bot.flows.operating import Answer, Request
 from bot.flows.ports import Clock, Entry, MessageRef
@@ -22,7 +23,6 @@ from bot.views.incident import headline
 from bot.views.incident_actions import reference
 from bot.views.incident_list import Shown
 from bot.views.postmortem import file_name, postmortem
-from bot.views.words import listed
 
 A_DAY = "24h"
 MUTED_BY_BUTTON = timedelta(hours=1)

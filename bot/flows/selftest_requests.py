@@ -10,11 +10,11 @@ from bot.domain.events import OperationDenied
 from bot.domain.fleet import Cluster, NotFound
 from bot.domain.policy import Denied, Roles, decide
 from bot.domain.selftest import SelfTest
+from bot.domain.wording import listed
 from bot.flows.chronicle import Chronicle
 from bot.flows.operating import Answer, Request
 from bot.flows.ports import Clock, Entry
 from bot.flows.selftest import DEADLINE_S, UnderWay, begin
-from bot.views.words import listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

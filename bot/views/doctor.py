@@ -7,9 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from bot.domain.doctor import Examination, Finding, Judgement
+from bot.domain.wording import listed
 from bot.views.blocks import Block, context, fitted, section
 from bot.views.message import SlackMessage
-from bot.views.words import cut, escape, listed, plural, slack_time
+from bot.views.words import cut, escape, plural, slack_time
 
 ICONS = {
     Judgement.BAD: ":red_circle:",

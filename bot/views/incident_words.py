@@ -10,7 +10,8 @@ from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
 from bot.domain.incidents.joining import LOST_QUORUM
 from bot.domain.incidents.kinds import primary
 from bot.domain.moments import moment
-from bot.views.words import listed, outage, plural, span
+from bot.domain.wording import listed
+from bot.views.words import outage, plural, span
 
 WHY = {
     Cause.UNKNOWN: "why is not known: {old} answers and keepalived runs there",

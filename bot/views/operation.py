@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from bot.domain.events import OperationKind, Step, StepOutcome, Verdict
 from bot.domain.operations import Operation, Phase
+from bot.domain.wording import listed
 from bot.views.blocks import Block, actions, button, context, fits, fitted, paragraphs, preformatted, section, shortened
 from bot.views.message import SlackMessage
-from bot.views.words import clock, cut, escape, listed, person, plural
+from bot.views.words import clock, cut, escape, person, plural
 
 CONFIRM = "operation_confirm"
 CANCEL = "operation_cancel"

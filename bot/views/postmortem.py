@@ -10,10 +10,11 @@ from bot.domain.deeds import Deed
 from bot.domain.events import Actor, Via
 from bot.domain.incidents import Incident, Note
 from bot.domain.incidents.stages import timeline
+from bot.domain.wording import listed
 from bot.views.incident import facts, headline
 from bot.views.incident_actions import reference
 from bot.views.incident_words import no_outage
-from bot.views.words import cut, listed, outage, plural, span
+from bot.views.words import cut, outage, plural, span
 
 # What CommonMark would read as its own; a backslash takes that from it (spec.commonmark.org, backslash escapes).
 MARKUP = re.compile(r"([\\`*_\[\]<>|#~!&])")

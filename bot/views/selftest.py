@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bot.domain.selftest import SLACK, SelfTest, Stage
+from bot.domain.wording import listed
 from bot.views.blocks import Block, context, fitted, preformatted, section
 from bot.views.message import SlackMessage
-from bot.views.words import cut, escape, listed, person
+from bot.views.words import cut, escape, person
 
 ICONS = {True: ":large_green_circle:", False: ":red_circle:", None: ":hourglass_flowing_sand:"}
 

@@ -10,10 +10,11 @@ from bot.domain.observed import IpvsDestination, Observed, UnitActive
 from bot.domain.operations import Phase
 from bot.domain.situation import Claim
 from bot.domain.status import Difference, ServerRow, ServiceRows, Status
+from bot.domain.wording import listed
 from bot.views.blocks import Block, context, fitted, preformatted, section
 from bot.views.incident import headline
 from bot.views.message import SlackMessage
-from bot.views.words import cut, escape, listed, plural, slack_time, span
+from bot.views.words import cut, escape, plural, slack_time, span
 
 
 def summary(status: Status) -> str:

@@ -379,6 +379,16 @@ async def test_an_unknown_host_is_refused_with_the_line_to_add(start: Starter, t
     assert await fate(shell, host.director()) == "ok"
 
 
+async def test_a_port_that_nobody_listens_on_is_told_in_the_systems_words(tmp_path: Path, key: Path) -> None:
+    port = free_port("127.0.0.1")
+    director = Director(name="sv1", address=ip_address("127.0.0.1"), interface="br0", ssh=SshAccess(port=port))
+    shell = real_shell(tmp_path, key)
+    with pytest.raises(Unreachable) as caught:
+        await shell.run(director, ("true",))
+    await shell.close()
+    assert caught.value.reason == f"no SSH connection to 127.0.0.1 port {port}: Connection refused"
+
+
 @pytest.mark.sshd
 async def test_hashed_host_names_are_understood(start: Starter, tmp_path: Path, key: Path) -> None:
     host = start()

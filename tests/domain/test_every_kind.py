@@ -439,6 +439,19 @@ def test_where_a_drain_leaves_nobody_to_serve_it_says_whose_it_is_and_what_ends_
     assert both in facts(the_only(undone("web1", "web2")))
 
 
+def test_services_that_fail_for_the_same_reason_are_told_in_one_line() -> None:
+    none = tuple((s, r, 0) for s, r, _ in WEIGHTS)
+    pen = looked(felt(well(Pen(), 50)).probe(99.5, "dns-udp", None, DOWN, "timed out"), 100, 110, sv1={"weights": none})
+    told = facts(the_only(pen))
+    assert "every real server of http and dns-udp has weight 0 on sv1" in told
+    gone = looked(pen, 120, 130, sv1={"services": (), "weights": ()})
+    world = World.of(FLEET)
+    for line in gone.lines:
+        fold(world, line, FLEET)
+    told = [fact for incident in world.incidents["site"].all for fact in facts(incident)]
+    assert "http and dns-udp are not in the IPVS table of sv1" in told
+
+
 def test_while_a_director_does_not_answer_it_says_what_restoring_takes() -> None:
     """A restore is refused then unless it is forced, lest the directors differ."""
     pen = looked(undone("web2", web1=0), 120, sv1=weights(web1=0, web2=0), sv2=LOST)

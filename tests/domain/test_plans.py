@@ -86,7 +86,10 @@ def test_a_pool_that_would_be_empty_on_the_backup_alone_is_refused_too() -> None
 def test_a_director_that_does_not_answer_refuses_the_drain_and_force_says_what_that_means() -> None:
     refusal = plan_drain(SITE, WEB1, views(table(), None), healthy, argv)
     assert isinstance(refusal, Refusal)
-    assert "sv2: no answer" in refusal.reason
+    assert refusal.reason == (
+        "Not every director answers (sv2: no answer). A change on sv1 alone would be lost at a failover. With --force "
+        "it is made there now, and on sv2 as soon as it answers."
+    )
     assert refusal.instead == "drain web1 --force"
     forced = plan_drain(SITE, WEB1, views(table(), None), healthy, argv, forced=True)
     assert isinstance(forced, Plan)

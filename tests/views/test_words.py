@@ -9,7 +9,8 @@ import pytest
 
 from bot.domain.events import OutageMeasured
 from bot.domain.moments import moment
-from bot.views.words import escape, listed, outage, slack_moment, span
+from bot.domain.wording import listed
+from bot.views.words import escape, outage, slack_moment, span
 from tests.domain.reference import NOON
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fabric import Connection
 from fabric.runners import Remote
-from paramiko.ssh_exception import SSHException
+from paramiko.ssh_exception import NoValidConnectionsError, SSHException
 
 # What Paramiko, Invoke and the socket raise when a connection fails under a command.
 BROKEN = (SSHException, EOFError, OSError)
@@ -216,5 +216,9 @@ def decoded(output: bytes | bytearray) -> str:
 
 
 def said(error: BaseException) -> str:
-    """An error in words; some of Paramiko's have none."""
+    """An error in words; some of Paramiko's have none, and one says "Errno None" of what it was told by the system."""
+    if isinstance(error, NoValidConnectionsError):
+        return "; ".join(dict.fromkeys(said(inner) for inner in error.errors.values()))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return str(error) or type(error).__name__

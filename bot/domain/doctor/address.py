@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bot.domain.doctor.finding import Finding, Judgement, Look, listed, runs
+from bot.domain.doctor.finding import Finding, Judgement, Look, runs
 from bot.domain.fleet import VrrpInstance
+from bot.domain.wording import listed
 
 
 def holding(look: Look, instance: VrrpInstance) -> Iterator[Finding]:

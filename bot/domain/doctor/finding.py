@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -124,9 +124,3 @@ def unread(about: str, looked_at: str, then: str, found: str = "it could not be 
 def weight_of(answer: RollCallAnswer, service: str, server: str) -> int | None:
     """The weight of *server* in *service*, by *answer*; None where it is not in the table."""
     return next((w for s, r, w in answer.weights or () if (s, r) == (service, server)), None)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names in a sentence."""
-    every = list(names)
-    return " and ".join((", ".join(every[:-1]), every[-1])) if len(every) > 1 else "".join(every)

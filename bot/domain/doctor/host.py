@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from bot.domain.doctor.finding import Finding, Judgement, Look, listed, unread
+from bot.domain.doctor.finding import Finding, Judgement, Look, unread
 from bot.domain.events import KeepalivedProcess, ProcessRole, RollCallAnswer, VrrpState
 from bot.domain.observed import UnitActive
+from bot.domain.wording import listed
 
 CLOCK_OFF_S = 2.0  # seconds from which a timeline that mixes two clocks misleads
 CLOCK_REFUSED_S = 300.0  # seconds from which the webhook refuses an agent's events (their signature is too old)

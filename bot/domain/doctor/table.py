@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bot.domain.doctor.finding import Finding, Judgement, Look, listed, runs, unread, weight_of
+from bot.domain.doctor.finding import Finding, Judgement, Look, runs, unread, weight_of
 from bot.domain.events import RollCallAnswer
 from bot.domain.fleet import PoolMember, VirtualService
+from bot.domain.wording import listed
 
 
 def table(look: Look, answer: RollCallAnswer) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from bot.domain.incidents.story import Cause, Incident
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
 from bot.domain.situation import ASIDE, Answer, Host, Situation, by_our_clock
+from bot.domain.wording import listed
 
 BEHIND = 3.0
 """Seconds that a clock has to have fallen behind to show that its host stood still: a slow answer explains less."""
@@ -194,9 +195,12 @@ def why_unreachable(
     if answer is None:
         return ()
     reasons = list(broken_path(cluster, answer))
+    of_services: dict[str, list[str]] = {}
     for name in services:
         reasons += _not_there(instance, cluster.service(name), answer)
-        reasons += _why_service(cluster.service(name), master, situation)
+        for words in _why_service(cluster.service(name), master, situation):
+            of_services.setdefault(words, []).append(name)
+    reasons += [_filled(words, names) for words, names in of_services.items()]
     if not reasons and not_counting(master, cluster, situation):
         reasons.append(f"the SNAT rule on {master} is there, and counts no packet")
     return tuple(dict.fromkeys(reasons))
@@ -234,11 +238,20 @@ def _not_there(instance: VrrpInstance, service: VirtualService, answer: RollCall
         yield f"{service.address} is not on {answer.director}, which holds {', '.join(others)}"
 
 
+SERVICES, ARE = "{services}", "{are}"
+"""What stands for the services of which a reason holds: several may have the same one."""
+
+
+def _filled(words: str, names: list[str]) -> str:
+    return words.replace(SERVICES, listed(names)).replace(ARE, "is" if len(names) == 1 else "are")
+
+
 def _why_service(service: VirtualService, master: str, situation: Situation) -> Iterator[str]:
+    """Why nobody can be served by *service*, with a place where its name belongs."""
     answer = situation.answered(master)
     assert answer is not None
     if answer.services is not None and service.name not in answer.services:
-        yield f"{service.name} is not in the IPVS table of {master}"
+        yield f"{SERVICES} {ARE} not in the IPVS table of {master}"
         return
     if answer.weights is None:
         return
@@ -246,8 +259,8 @@ def _why_service(service: VirtualService, master: str, situation: Situation) -> 
     sorry = [at for s, at, w in answer.strangers if s == service.name and w > 0]
     if not weights:
         instead = f"; its sorry server {sorry[0]} answers instead" if sorry else ""
-        yield f"keepalived on {master} has no real server left in {service.name}{instead}"
+        yield f"keepalived on {master} has no real server left in {SERVICES}{instead}"
     elif situation.weightless(master, service.name):
-        yield f"every real server of {service.name} has weight 0 on {master}"
+        yield f"every real server of {SERVICES} has weight 0 on {master}"
     elif all(situation.healthy(service.name, m.real_server) is False for m in service.members):
-        yield f"no real server of {service.name} answers the probes"
+        yield f"no real server of {SERVICES} answers the probes"
