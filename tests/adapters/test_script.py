@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.adapters.shell.script import Part, Script
 
-PRINTED = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=20)
+PRINTED = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
 def ran(script: Script) -> tuple[Part, ...]:

@@ -177,7 +177,10 @@ def _cluster(number: int, sshd: Sshd) -> Cluster:
 
 async def _latency(bench: Bench, size: Size) -> list[Result]:
     arrivals = Arrivals(bench.slack)
-    bot, bare, short, disk = [], [], [], []
+    bot: list[float] = []
+    bare: list[float] = []
+    short: list[float] = []
+    disk: list[float] = []
     removed: set[str] = set()
     for batch in _batches(bench.clusters, size.rounds + 1):
         for event, server in batch:

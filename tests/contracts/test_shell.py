@@ -9,22 +9,23 @@ import socket
 import subprocess
 import threading
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.adapters.shell import FabricShell, SshLogin
 from bot.adapters.shell.hostkeys import KnownHostsUnreadable, PinnedKeys
 from bot.domain.fleet import Director, SshAccess
+from bot.domain.observed import CommandResult
 from bot.flows.details import PROCESSES
 from bot.flows.ports import (
     AuthenticationRefused,
-    CommandResult,
     HostKeyRefused,
     OutcomeUnknown,
     RemoteShell,
@@ -198,7 +199,7 @@ async def test_several_questions_in_one_go_are_answered_one_by_one(site: Site) -
 async def test_what_was_answered_before_a_question_that_hangs_counts(site: Site) -> None:
     await site.shell.run(site.sv1, ("printf", "%s|", "warm"))
     commands = [("printf", "%s|", "one"), ("printf", "%s|", "two"), ("sleep", "30"), ("printf", "%s|", "never")]
-    results: list[CommandResult] = []
+    results: Sequence[CommandResult] = []
     for deadline in (1.0, 5.0, 25.0):  # this machine may have other things to do, and be slow to answer
         with suppress(ShellError):
             results = await site.shell.ask(site.sv1, commands, deadline=deadline)
@@ -287,7 +288,7 @@ def start(tmp_path: Path, key: Path) -> Iterator[Starter]:
     """Starts an sshd of the test's own; all of them are stopped afterwards."""
     with ExitStack() as started:
 
-        def begin(name: str = "own", *, key: Path = key, **where: object) -> Sshd:
+        def begin(name: str = "own", *, key: Path = key, **where: Any) -> Sshd:
             server = Sshd(tmp_path / name, key=key, **where)
             started.callback(server.stop)
             return server

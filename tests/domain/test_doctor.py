@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -72,7 +73,7 @@ class Patient:
     )
     situation: Situation = field(default_factory=calm)
     operations: Operations = field(default_factory=Operations)
-    heard: dict[str, datetime | None] | None = field(
+    heard: Mapping[str, datetime | None] | None = field(
         default_factory=lambda: {d: NOW - timedelta(seconds=3) for d in ("sv1", "sv2")}
     )
     listening: datetime | None = None

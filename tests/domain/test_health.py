@@ -161,7 +161,7 @@ def test_an_outage_lasts_at_least_as_long_as_seen_and_at_most_between_the_good_o
 
 @given(found=outcomes, rise=thresholds, fall=thresholds)
 def test_what_could_not_be_measured_is_never_called_unhealthy(found: list[Outcome], rise: int, fall: int) -> None:
-    blind = [Outcome.UNMEASURED if f is Outcome.UNHEALTHY else f for f in found]
+    blind: list[Outcome] = [Outcome.UNMEASURED if f is Outcome.UNHEALTHY else f for f in found]
     _, changes, outages = watch(blind, rise=rise, fall=fall)
     assert not outages
     assert all(change.after is not Outcome.UNHEALTHY for change in changes)
@@ -215,7 +215,8 @@ def test_a_ticket_can_be_handed_in_only_once() -> None:
 
 def tell(found: str | list[Outcome], *, fall: int = 3) -> list[Outage]:
     """The outages that are told of one result after another."""
-    state, gathered, told = HealthState(), Gathered(), []
+    state, gathered = HealthState(), Gathered()
+    told: list[Outage] = []
     for number, outcome in enumerate(LETTERS.get(each, each) for each in found):
         one = result(number, Outcome(outcome))
         seen = observe(state, one, rise=2, fall=fall)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address, ip_interface
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -563,7 +564,7 @@ def test_a_role_that_moves_on_long_after_a_failover_is_a_story_of_its_own() -> N
     third = Director(name="sv3", address=ip_address("10.100.0.30"), interface="br0")
     instance = replace(SITE.vrrp_instances[0], priorities=(("sv1", 100), ("sv2", 90), ("sv3", 80)))
     fleet = Fleet(clusters=(replace(SITE, directors=(*SITE.directors, third), vrrp_instances=(instance,)),))
-    stopped = {"active": UnitActive.INACTIVE, "weights": ()}
+    stopped: dict[str, Any] = {"active": UnitActive.INACTIVE, "weights": ()}
     pen = Pen().roll_call(0, answer("sv1", holds=True), answer("sv2"), answer("sv3"))
     pen.says(100, "sv1", VrrpState.STOP).says(100.7, "sv2", VrrpState.MASTER)
     for second in (101, 103):
@@ -673,7 +674,7 @@ def test_a_director_that_is_no_member_of_the_instance_can_take_the_address_and_g
 
 
 def test_an_address_that_nobody_holds_long_after_a_failover_is_news() -> None:
-    stopped = {"active": UnitActive.INACTIVE, "weights": ()}
+    stopped: dict[str, Any] = {"active": UnitActive.INACTIVE, "weights": ()}
     pen = gone_for_long()
     for second in (2000, 2002):
         pen.roll_call(second, answer("sv1", **stopped), answer("sv2"))

@@ -8,13 +8,14 @@ from datetime import timedelta
 import pytest
 
 from bot.bootstrap import LONGEST_ELSEWHERE, is_left, runner_name
+from bot.domain.commands import Verb
 from bot.domain.events import Verdict
 from bot.domain.operations import Operation, Phase
 from bot.flows.adopting import Adopter, Try
 from bot.flows.errands import Errands
 from bot.flows.ports import JournalUnavailable
 from tests.domain.reference import SITE
-from tests.flows.test_operating import ALICE, Clock, House, Verb, asked
+from tests.flows.test_operating import ALICE, Clock, House, asked
 from tests.flows.test_operating_together import failing
 
 OWN = "bot:here:1:1"

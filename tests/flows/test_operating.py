@@ -245,7 +245,7 @@ async def _lose_edits(house: House, director: str) -> bool:
             raise OutcomeUnknown(where.name, argv, "no answer within 10 s")
         return result
 
-    house.shell.run = run  # type: ignore[method-assign]
+    house.shell.run = run  # type: ignore[method-assign, assignment]
     return True
 
 
@@ -260,7 +260,7 @@ async def test_a_director_that_dies_in_the_middle_fails_the_operation_and_says_w
             raise Unreachable(where.name, argv, "connection refused")
         return await real(where, argv, deadline=deadline, sudo=sudo)
 
-    house.shell.run = run  # type: ignore[method-assign]
+    house.shell.run = run  # type: ignore[method-assign, assignment]
     ended = await house.operator.carry_out(operation.id)
     assert ended.verdict is Verdict.FAILED
     assert "sv2: connection refused" in ended.detail

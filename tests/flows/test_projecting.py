@@ -245,7 +245,7 @@ def test_what_was_over_for_half_a_day_before_it_could_be_told_is_left_as_it_is()
 
 
 def test_a_fault_in_one_sentence_keeps_neither_that_alert_back_nor_another() -> None:
-    broken = replace(Story().incident, id=1, kind=None)  # nothing that any view knows
+    broken = replace(Story().incident, id=1, kind=None)  # type: ignore[arg-type]  # nothing that any view knows
     told = in_words(incident_message, lambda i: SlackMessage(text=f"{i.subject}: something"), broken)
     assert told.text == "web1: something"
 

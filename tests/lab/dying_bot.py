@@ -94,7 +94,7 @@ async def main(config: Path, touches: int) -> None:
     parts = await open_parts(load_settings(config, os.environ), "bot")
     await parts.journal.hold_bot_lock()
     fuse = Fuse(touches)
-    parts.chronicle.journal = FusedJournal(parts.journal, fuse)  # type: ignore[assignment]
+    parts.chronicle.journal = FusedJournal(parts.journal, fuse)
     parts.shell = FusedShell(parts.shell, fuse)  # type: ignore[assignment]
     await Bot(parts).run(stop)
     await parts.close()

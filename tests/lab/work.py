@@ -158,6 +158,7 @@ class Work:
             return None
 
         found = await self.until(ts, f"a button {action} on {containing!r}")
+        assert found is not None
         ack = await self.slack.click(user, found, action)
         assert ack.ok, ack
 
@@ -170,7 +171,8 @@ class Work:
             found = look()
             return await found if isinstance(found, Awaitable) else found
 
-        return await self._until(looked, what, within=within)
+        seen: T = await self._until(looked, what, within=within)
+        return seen
 
     async def until_shown(self, containing: str, *, within: float = PATIENCE) -> str:
         """Wait until some message shows *containing*, and return all that it shows."""

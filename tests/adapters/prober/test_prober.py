@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any, cast
 
 import dns.flags
 import dns.message
@@ -38,7 +39,7 @@ LOOPBACK = "127.0.0.1"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def probe(kind: ProbeKind, port: int | None, *, address: str = LOOPBACK, timeout: float = 5.0, **more: object) -> Probe:
+def probe(kind: ProbeKind, port: int | None, *, address: str = LOOPBACK, timeout: float = 5.0, **more: Any) -> Probe:
     fields = {"name": "vip:x", "cluster": "site", "service": "x", "real_server": None, **more}
     return Probe(kind=kind, address=ip_address(address), port=port, timeout=timeout, **fields)
 
@@ -187,7 +188,7 @@ async def test_http_asks_for_the_path_with_the_host_header_and_closes() -> None:
     site = web.TCPSite(runner, LOOPBACK, 0)
     await site.start()
     port = runner.addresses[0][1]
-    wanted = {"path": "/health?deep=1", "expect_status": (200, 204)}
+    wanted: dict[str, Any] = {"path": "/health?deep=1", "expect_status": (200, 204)}
     found = await measure(probe(ProbeKind.HTTP, port, host_header="www.site.test", **wanted))
     plain = await measure(probe(ProbeKind.HTTP, port, **wanted))
     await runner.cleanup()
@@ -298,7 +299,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.answers = answers
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.DatagramTransport", transport)  # uvloop has a class of its own
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         for answer in self.answers(data):
