@@ -153,6 +153,8 @@ class Reconciler:
                 return None
             if destination.weight > 0 and drift.wanted:
                 return ""
+            if drift.weight > 0 and drift.wanted:
+                return None  # somebody has set it to 0 since that look: what that means, the next one tells
             result = await self._shell.run(director, set_weight(service, destination, drift.wanted), sudo=True)
             after = destination_of(await read_table(self._shell, director), service, server)
         except (ShellError, CommandFailed, Unreadable) as failure:

@@ -489,6 +489,28 @@ async def test_no_weight_is_given_to_one_that_is_down_before_it_is_well_again(ho
     reconciler.cancel()
 
 
+async def test_a_0_that_came_after_the_look_is_left_to_the_next_look(house: House) -> None:
+    """It may be keepalived's own, of one that is down (inhibit_on_failure)."""
+    await restored_past(house, "sv1")
+    house.shell.hosts["sv1"].refuses = None
+    put_back(house, "sv1")
+    taken = await take_roll_call(house.shell, Clock(), SITE, "test")
+    for service in SITE.services:
+        house.shell.hosts["sv1"].destination(service, f"10.100.0.11:{service.port}").weight = 0
+    edits, ran = len(house.edits()), house.shell.hosts["sv1"].ran
+    reconciler = asyncio.create_task(Reconciler(house.chronicle, house.shell).run())
+    before = sum(argv[0] == "ipvsadm" for argv in ran)
+    await house.chronicle.append(Entry(event=taken))
+    while sum(argv[0] == "ipvsadm" for argv in ran) < before + 2 * len(SITE.services):  # the table and its thresholds
+        await asyncio.sleep(0.01)
+    assert len(house.edits()) == edits
+    assert await house.events(RestoreCaughtUp) == []
+    while house.weights() != [1, 1, 1, 1]:
+        await looked(house)
+        await asyncio.sleep(0.01)
+    reconciler.cancel()
+
+
 async def test_a_drain_that_follows_is_not_undone_by_what_the_restore_owed(house: House) -> None:
     await restored_past(house, "sv1")
     house.shell.hosts["sv1"].refuses = None
