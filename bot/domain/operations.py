@@ -37,6 +37,9 @@ from bot.domain.events import (
     Verdict,
 )
 
+Weights = Mapping[tuple[str, str], int]
+"""By (director, service)."""
+
 
 class Phase(StrEnum):
     """Where an operation stands."""
@@ -108,29 +111,22 @@ class Override:
     by: Actor
     since: datetime
     operation: str
-    weights: Mapping[tuple[str, str], int]
+    weights: Weights
     reasserted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
-    """What a restore owes to the directors that did not answer then: by (director, service) the weight to give."""
-
-    by: Actor
-    weights: Mapping[tuple[str, str], int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """Every operation that matters still, every override, and what restores owe, by cluster and real server.
+    """Every operation that matters still, and every override.
 
+    ``owed``: (cluster, real server) -> (director, service) -> the weight that its restore could not give there.
     ``starts``: how often an operation was started (or adopted) in each cluster: who begins the next one has to know
     of all before it.
     """
 
     by_id: Mapping[str, Operation] = field(default_factory=dict)
     overrides: Mapping[tuple[str, str], Override] = field(default_factory=dict)
-    owed: Mapping[tuple[str, str], Owed] = field(default_factory=dict)
+    owed: Mapping[tuple[str, str], Weights] = field(default_factory=dict)
     starts: Mapping[str, int] = field(default_factory=dict)
 
     def drained(self, cluster: str) -> frozenset[str]:
@@ -160,8 +156,7 @@ class Operations:
 
     def owes(self, cluster: str, director: str, service: str, real_server: str) -> int:
         """The weight that *real_server* is still to get in *service* on *director* by its restore; 0: none."""
-        owed = self.owed.get((cluster, real_server))
-        return owed.weights.get((director, service), 0) if owed else 0
+        return self.owed.get((cluster, real_server), {}).get((director, service), 0)
 
     def busy_with(self, cluster: str, real_server: str) -> Operation | None:
         """The operation that is changing *real_server* right now, or None; a drain that only waits does not count."""
@@ -278,7 +273,7 @@ def _overrides(state: Operations, event: Event, at: datetime) -> Mapping[tuple[s
             # A drain that is repeated finds weight 0 where the first left it: what counts is the weight before that.
             # So does one where the restore before it did not get to.
             found = {(director, service): weight for director, service, weight in event.weights}
-            owed = state.owed[key].weights if key in state.owed else {}
+            owed = state.owed.get(key, {})
             return {
                 **overrides,
                 key: Override(
@@ -303,20 +298,16 @@ def _overrides(state: Operations, event: Event, at: datetime) -> Mapping[tuple[s
             return overrides
 
 
-def _owed(owed: Mapping[tuple[str, str], Owed], event: Event) -> Mapping[tuple[str, str], Owed]:
+def _owed(owed: Mapping[tuple[str, str], Weights], event: Event) -> Mapping[tuple[str, str], Weights]:
     match event:
         case OverrideSet() | OverrideCleared():
             left = {k: v for k, v in owed.items() if k != (event.cluster, event.real_server)}
             if isinstance(event, OverrideCleared) and event.owed:
-                weights = {(director, service): weight for director, service, weight in event.owed}
-                left[event.cluster, event.real_server] = Owed(by=event.by, weights=weights)
+                left[event.cluster, event.real_server] = {(of, service): weight for of, service, weight in event.owed}
             return left
         case RestoreCaughtUp(error=None):
-            key = (event.cluster, event.real_server)
-            if key not in owed:
-                return owed
-            weights = {k: v for k, v in owed[key].weights.items() if k != (event.director, event.service)}
-            others = {k: v for k, v in owed.items() if k != key}
-            return {**others, key: replace(owed[key], weights=weights)} if weights else others
+            key, given = (event.cluster, event.real_server), (event.director, event.service)
+            rest = {**owed, key: {place: weight for place, weight in owed.get(key, {}).items() if place != given}}
+            return {k: weights for k, weights in rest.items() if weights}
         case _:
             return owed

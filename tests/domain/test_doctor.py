@@ -26,7 +26,7 @@ from bot.domain.events import (
 from bot.domain.fleet import Cluster, Forwarding, Probe, ProbeKind, Protocol
 from bot.domain.health import Outcome
 from bot.domain.observed import UnitActive
-from bot.domain.operations import Operation, Operations, Override, Owed, Phase
+from bot.domain.operations import Operation, Operations, Override, Phase
 from bot.domain.situation import Health, Situation, fold
 from tests.domain.reference import NOON, SITE, VIP, WEIGHTS, Pen, answer, unit
 
@@ -242,7 +242,7 @@ def test_what_is_drained_has_weight_0_and_any_other_is_bad() -> None:
 
 def test_what_a_restore_could_not_reach_is_not_called_somebody_elses() -> None:
     zero = tuple((s, r, 0 if (s, r) == ("http", "web1") else w) for s, r, w in WEIGHTS)
-    owed = Operations(owed={("site", "web1"): Owed(by=ALICE, weights={("sv2", "http"): 1})})
+    owed = Operations(owed={("site", "web1"): {("sv2", "http"): 1}})
     patient = Patient(sv2=well("sv2", weights=zero), operations=owed)
     assert ("sv2", "web1 in http", WARNING) in patient.amiss()
     assert "it has weight 0, and was restored while sv2 did not answer" in [f.found for f in patient.found()]
