@@ -28,6 +28,7 @@ WHY = {
     Cause.FROZEN: "unplanned: keepalived is frozen on {old}",
     Cause.CHILD_DIED: "unplanned: keepalived's VRRP process died on {old} and was started again",
     Cause.FAULT: "unplanned: {old} reported FAULT",
+    Cause.REMOVED: "unplanned: the address was removed by hand on {old}",
     Cause.PREEMPTED: "expected: {new} has the higher priority",
     Cause.MAINTENANCE: "planned: maintenance was announced",
 }
@@ -329,6 +330,8 @@ def _failover_facts(incident: Incident) -> list[str]:
         found.append(f"{_taker(incident)} took the address, and {incident.old_master} kept it")
         stood_still = incident.cause in (Cause.FROZEN, Cause.PAUSED)
         found += [WHY[incident.cause].format(old=incident.old_master)] if stood_still else []
+    elif incident.kind is Kind.VIP_REMOVED:
+        found.append(f"{_taker(incident)} was MASTER for a moment, until {incident.old_master} had it again")
     elif incident.resolved_at or incident.returned_at or incident.kind not in (Kind.FAILOVER, Kind.FAILBACK):
         # That it has not answered so far would be said of a director which has answered since.
         wording = DID_NOT_ANSWER if incident.cause is Cause.AWAITED and incident.returned_at else WHY[incident.cause]
@@ -342,7 +345,8 @@ def _failover_facts(incident: Incident) -> list[str]:
     if _fails(incident, Matter.SERVICE):
         found.append(f"{services} {'have' if _are(services) == 'are' else 'has'} no healthy real server")
     unknown = not took and (incident.unwatched or _unmeasured(incident) or _fails(incident, Matter.VIP))
-    if incident.returned_at and incident.kind is not Kind.SPLIT_BRAIN and not unknown:
+    apart = incident.kind not in (Kind.SPLIT_BRAIN, Kind.VIP_REMOVED)
+    if incident.returned_at and apart and not unknown:
         back = _outages(tuple(o for o in incident.outages if _at_return(incident, o)))
         found.append(f"on the way back: {f'unreachable for {back}' if back else 'no probe failed'}")
     if incident.lost and Trouble(matter=Matter.DIRECTOR, subject=incident.lost) in incident.troubles:

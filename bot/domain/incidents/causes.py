@@ -12,7 +12,7 @@ from bot.domain.fleet import Cluster, Forwarding, VirtualService, VrrpInstance
 from bot.domain.incidents.story import Cause, Incident
 from bot.domain.mutes import Mutes
 from bot.domain.observed import UnitActive
-from bot.domain.situation import ASIDE, Answer, Host, Situation, by_our_clock
+from bot.domain.situation import ASIDE, Answer, Host, Said, Situation, by_our_clock, taken_again
 from bot.domain.wording import listed
 
 BEHIND = 3.0
@@ -29,6 +29,7 @@ FIRM = frozenset(
         Cause.CHILD_DIED,
         Cause.FAILED,
         Cause.FAULT,
+        Cause.REMOVED,
     }
 )
 
@@ -45,18 +46,19 @@ RESTART = timedelta(seconds=6)
 # What the next look may correct.
 DOUBTED = frozenset({Cause.UNKNOWN, Cause.AWAITED, Cause.SILENT, Cause.DIED})
 
+# What the old MASTER's own words may correct: an answer that is slow looks as if it had been cut off.
+GUESSED = DOUBTED | {Cause.CUT_OFF}
+
 
 def cause_of(
     incident: Incident, instance: VrrpInstance, situation: Situation, mutes: Mutes, waiting: tuple[str, ...] = ()
 ) -> Cause:
     """Why the old MASTER of *incident* lost the address, as far as is known now. *waiting*: asked, no answer yet."""
     old = incident.old_master
-    if old is None or incident.moved_at is None or incident.cause in FIRM:
+    if old is None or incident.moved_at is None:
         return incident.cause
-    if announced(incident, mutes):
-        return Cause.MAINTENANCE
-    if incident.cause in DOUBTED and (proved := _proved(incident, instance, situation)) is not None:
-        return proved
+    if (sure := _for_sure(incident, instance, situation, mutes)) is not None:
+        return sure
     known = situation.answers.get(old)
     if known is None or not fresh(known, incident.moved_at):
         return Cause.AWAITED if old in waiting and incident.cause is Cause.UNKNOWN else incident.cause
@@ -71,6 +73,17 @@ def cause_of(
     return _by_its_answer(incident, instance, situation, known)
 
 
+def _for_sure(incident: Incident, instance: VrrpInstance, situation: Situation, mutes: Mutes) -> Cause | None:
+    """The cause that no answer is needed for; None where there is no such."""
+    if incident.cause in GUESSED and was_removed(incident, instance, situation):
+        return Cause.REMOVED
+    if incident.cause in FIRM:
+        return incident.cause
+    if announced(incident, mutes):
+        return Cause.MAINTENANCE
+    return _proved(incident, instance, situation) if incident.cause in DOUBTED else None
+
+
 def _proved(incident: Incident, instance: VrrpInstance, situation: Situation) -> Cause | None:
     """The cause by what needs no answer of now: the old MASTER's own FAULT, or what was seen of its processes."""
     if last_word(incident, instance, situation) is VrrpState.FAULT:
@@ -81,6 +94,33 @@ def _proved(incident: Incident, instance: VrrpInstance, situation: Situation) ->
     if any(ProcessRole.VRRP.value in e and "started again" in e for e in of_old):
         return Cause.CHILD_DIED
     return None
+
+
+def was_removed(incident: Incident, instance: VrrpInstance, situation: Situation) -> bool:
+    """Whether the old MASTER let go of the address by itself and took it again at once, by its own words.
+
+    Both directors then wait for their skew times, which differ by hundredths of an interval, and the other one may be
+    the quicker. Only the preferred one takes the address back from it: from any other, one of a higher priority may
+    have taken it, and been gone again as quickly.
+    """
+    return bool(_removals(incident, instance, situation))
+
+
+def tells_removal(incident: Incident, instance: VrrpInstance, situation: Situation) -> bool:
+    """Whether the last removal of the address that the preferred director's words tell of is what *incident* is of."""
+    claim = situation.claims.get((instance.preferred, instance.name))
+    last = taken_again(claim, instance)[-1:] if claim is not None else ()
+    return incident.cause is Cause.REMOVED and bool(last) and last[0] in _removals(incident, instance, situation)
+
+
+def _removals(incident: Incident, instance: VrrpInstance, situation: Situation) -> tuple[tuple[Said, Said], ...]:
+    old, moved_at = instance.preferred, incident.moved_at
+    claim = situation.claims.get((old, instance.name))
+    if claim is None or moved_at is None or incident.old_master != old:
+        return ()
+    since, until = moved_at - timedelta(seconds=instance.advert_int) - ASIDE, moved_at + ASIDE
+    found = taken_again(claim, instance)
+    return tuple((gave, took) for gave, took in found if since <= by_our_clock(situation, old, gave.said_at) <= until)
 
 
 def fresh(known: Answer, moved_at: datetime) -> bool:
@@ -117,7 +157,9 @@ def last_word(incident: Incident, instance: VrrpInstance, situation: Situation) 
 
 
 def word_cause(incident: Incident, instance: VrrpInstance, situation: Situation) -> Cause:
-    """The cause by the old MASTER's last word alone: all that there is of a move that nobody saw."""
+    """The cause by the old MASTER's words alone: all that there is of a move that nobody saw."""
+    if was_removed(incident, instance, situation):
+        return Cause.REMOVED
     word = last_word(incident, instance, situation)
     known = {VrrpState.STOP: Cause.RESTARTED, VrrpState.FAULT: Cause.FAULT}
     return known.get(word, Cause.UNKNOWN) if word is not None else Cause.UNKNOWN

@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 from bot.domain.copies import replace
 from bot.domain.events import Recorded, RollCallTaken
 from bot.domain.fleet import Cluster
+from bot.domain.incidents.causes import tells_removal
 from bot.domain.incidents.gathering import PLACES, gathered, with_past
 from bot.domain.incidents.hearing import hear, was_missed
 from bot.domain.incidents.joining import detailed, joined
@@ -69,7 +70,8 @@ def fold(
         had_moved(work, cluster.vrrp_instance(name), director, before.missed[director, name])
     troubles = troubles_of(after, cluster)
     for trouble in sorted(troubles, key=lambda t: (PLACES[t.matter], t)):
-        _attach(work, trouble)
+        if not _is_told(work, trouble):
+            _attach(work, trouble)
     if isinstance(recorded.event, RollCallTaken):
         settle(work, recorded.event)
     _close(work, troubles)
@@ -87,6 +89,15 @@ def _waiting(incident: Incident, at: datetime, cluster: Cluster) -> Incident:
     if not incident.open or incident.settled or first is None:
         return incident
     return replace(incident, hold_until=max(incident.hold_until, at + hold_of(first, cluster)))
+
+
+def _is_told(work: Work, trouble: Trouble) -> bool:
+    """Whether *trouble* is an address that was removed, and a move that was made by that tells of it."""
+    if trouble.matter is not Matter.ADDRESS:
+        return False
+    instance = work.cluster.vrrp_instance(trouble.subject)
+    moves = (i for i in work.by_id.values() if i.instance == instance.name and not i.withdrawn)
+    return any(tells_removal(i, instance, work.situation) for i in moves)
 
 
 def _attach(work: Work, trouble: Trouble) -> None:

@@ -17,7 +17,7 @@ from bot.domain.events import (
     VrrpStateObserved,
 )
 from bot.domain.health import Outcome
-from bot.domain.incidents.causes import word_cause
+from bot.domain.incidents.causes import GUESSED, word_cause
 from bot.domain.incidents.story import Cause, Incident, Stage
 from bot.domain.incidents.work import REMEMBERED, Work
 from bot.domain.situation import by_our_clock
@@ -101,10 +101,11 @@ def _remark(work: Work, event: VrrpStateChanged) -> None:
 
 def _explained(work: Work, incident: Incident) -> None:
     """A word that comes when the story is over may still be the one that tells why."""
-    if incident.resolved_at is None or incident.old_master is None or incident.cause is not Cause.UNKNOWN:
+    if incident.resolved_at is None or incident.old_master is None or incident.cause not in GUESSED:
         return
-    instance = work.cluster.vrrp_instance(incident.instance or "")
-    work.put(replace(incident, cause=word_cause(incident, instance, work.situation)))
+    cause = word_cause(incident, work.cluster.vrrp_instance(incident.instance or ""), work.situation)
+    if cause is Cause.REMOVED or incident.cause is Cause.UNKNOWN:
+        work.put(replace(incident, cause=cause))
 
 
 def _measured(work: Work, outage: OutageMeasured) -> None:

@@ -148,6 +148,8 @@ def _narrowed(kind: Kind, incident: Incident) -> Kind:
     """*kind* by the finer differences that the cause and the evidence make."""
     if kind is Kind.FAILOVER and incident.cause is Cause.PREEMPTED:
         return Kind.FAILBACK
+    if kind is Kind.FAILOVER and incident.cause is Cause.REMOVED:
+        return Kind.VIP_REMOVED
     if kind is Kind.DIRECTOR_LOST and incident.cause is Cause.PAUSED:
         return Kind.DIRECTOR_PAUSED
     if kind is Kind.KEEPALIVED_FROZEN and not any("frozen" in e for e in incident.evidence):

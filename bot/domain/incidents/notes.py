@@ -19,7 +19,7 @@ def words_for(trouble: Trouble, situation: Situation) -> str:
         case Matter.ADDRESS:
             director, _ = situation.readdressed[about]
             return (
-                f"{director} lost the address of {about} and took it again at once, with no election: "
+                f"{director} lost the address of {about} and took it again sooner than an election ends: "
                 "somebody or something removed it"
             )
         case Matter.CERTIFICATE:

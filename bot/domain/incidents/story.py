@@ -58,6 +58,7 @@ class Cause(StrEnum):
     FROZEN = "keepalived is frozen"
     CHILD_DIED = "keepalived's VRRP process died"
     FAULT = "director reported FAULT"
+    REMOVED = "the address was removed by hand"
     PREEMPTED = "director of higher priority took over"
     MAINTENANCE = "maintenance was announced"
 
@@ -180,8 +181,8 @@ class Incident:
 
     @property
     def began_at(self) -> datetime:
-        """When users could first have felt it: the first failed probe, if there was one before it was noticed."""
-        return min((self.opened_at, *(o.first_bad_at for o in self.outages)))
+        """When users could first have felt it: the first failed probe, or the move, if it was noticed later."""
+        return min((self.opened_at, self.moved_at or self.opened_at, *(o.first_bad_at for o in self.outages)))
 
     def due(self, now: datetime) -> bool:
         """Whether it is time to tell it: somebody was asked, or asking has taken too long, or it is over already."""

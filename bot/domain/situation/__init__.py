@@ -23,7 +23,7 @@ from bot.domain.events import (
 from bot.domain.fleet import Cluster
 from bot.domain.health import Outcome
 from bot.domain.situation.checks import believed, checked, names_of, service_of
-from bot.domain.situation.claims import claimed, observed
+from bot.domain.situation.claims import claimed, observed, taken_again
 from bot.domain.situation.known import (
     ASIDE,
     LATE,
@@ -61,6 +61,7 @@ __all__ = [
     "keepalived_of",
     "names_of",
     "service_of",
+    "taken_again",
     "timely",
     "unknown",
     "watched",

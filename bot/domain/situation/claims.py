@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from bot.domain.copies import replace
 from bot.domain.events import VrrpState, VrrpStateChanged, VrrpStateObserved
-from bot.domain.fleet import Cluster
+from bot.domain.fleet import Cluster, VrrpInstance
 from bot.domain.situation.known import (
     ASIDE,
     REMEMBERED,
@@ -18,9 +19,6 @@ from bot.domain.situation.known import (
     is_late,
     without,
 )
-
-TAKEN_AGAIN = timedelta(seconds=2)
-"""A MASTER that becomes BACKUP and MASTER again within this has lost its address only: an election takes longer."""
 
 
 def claimed(state: Situation, event: VrrpStateChanged, said: Said, cluster: Cluster) -> Situation:
@@ -40,7 +38,7 @@ def claimed(state: Situation, event: VrrpStateChanged, said: Said, cluster: Clus
         missed[key] = said
     elif event.state is VrrpState.MASTER:
         masters[event.instance] = event.director
-        if _taken_again(state, event, claim):
+        if _taken_again(state, event, claim, cluster.vrrp_instance(event.instance)):
             readdressed[event.instance] = (event.director, said.at)
     gone = event.state is VrrpState.STOP
     return replace(
@@ -74,16 +72,34 @@ def _is_repeated(said: Said, last: Claim) -> bool:
     return any((word.state, word.said_at) == (said.state, said.said_at) for word in words)
 
 
-def _taken_again(state: Situation, event: VrrpStateChanged, claim: Claim) -> bool:
-    """Whether the director gave the address up and took it back with nobody else having had it in between."""
-    if not claim.before or claim.before[-1].state is not VrrpState.BACKUP:
-        return False
+def _taken_again(state: Situation, event: VrrpStateChanged, claim: Claim, instance: VrrpInstance) -> bool:
+    """Whether the director gave the address up and took it back at once, by itself.
+
+    From one that is not the preferred one, another one may have taken it in between, and been gone again as quickly.
+    """
     if state.masters.get(event.instance) != event.director:
         return False
-    gave_up = claim.before[-1]
+    gave_up = next((gave for gave, took in taken_again(claim, instance) if took.said_at == claim.said_at), None)
     others = (c for (director, i), c in state.claims.items() if i == event.instance and director != event.director)
-    return claim.said_at - gave_up.said_at < TAKEN_AGAIN and not any(
-        c.state is VrrpState.MASTER or (c.at >= gave_up.at and c.state is VrrpState.BACKUP) for c in others
+    if gave_up is None or event.director == instance.preferred:
+        return gave_up is not None
+    return not any(c.state is VrrpState.MASTER or (c.at >= gave_up.at and c.state is VrrpState.BACKUP) for c in others)
+
+
+def taken_again(claim: Claim, instance: VrrpInstance) -> tuple[tuple[Said, Said], ...]:
+    """Where a MASTER became BACKUP and MASTER again sooner than any election ends: those two words, each time.
+
+    A keepalived that misses its address becomes BACKUP, says so with a last advertisement of priority 0, and is MASTER
+    again after its skew time, which is less than one interval (RFC 5798, 6.1 and 6.4.3). An election takes three.
+    """
+    soon = timedelta(seconds=2 * instance.advert_int)
+    before = (None, *(word.state for word in claim.words))
+    return tuple(
+        (gave, took)
+        for was, (gave, took) in zip(before, pairwise(claim.words), strict=False)
+        if was in (None, VrrpState.MASTER)  # one that stopped, or reported FAULT, says BACKUP when it begins anew
+        and (gave.state, took.state) == (VrrpState.BACKUP, VrrpState.MASTER)
+        and took.said_at - gave.said_at < soon
     )
 
 
