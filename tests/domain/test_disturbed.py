@@ -67,6 +67,7 @@ UNSEEN = "no look was in time to see the address gone: there is nothing but sv1'
 WORD_ALONE = {
     ("vip_deleted", "sv1"): UNSEEN,
     ("vip_deleted-heard_when_started", "sv1"): UNSEEN,
+    ("vip_taken", "sv1"): UNSEEN,
 }
 """(recording, director) whose story cannot be told where that director is heard only when all is over, and why."""
 

@@ -163,6 +163,18 @@ def delete_vip(director: str) -> Act:
     return shell(f"the VIP is deleted on {director}", director, "ip address del 10.100.5.11/21 dev br0")
 
 
+def delete_vip_and_dawdle(director: str) -> Act:
+    """`ip address del` on a host that is busy: its keepalived is not the first to take the address again.
+
+    Its last advertisement of priority 0 makes the other one wait for its skew time, as it does itself: 0.61 and 0.65 s
+    at the reference site (RFC 5798, 6.1).
+    """
+    until = "until=$(($(date +%s%N) / 1000 + 850000)); export until"
+    loop = "while ((${EPOCHREALTIME/./} < until)); do :; done"
+    command = f"{until}; ip address del 10.100.5.11/21 dev br0; sleep 0.1; chrt --fifo 50 bash -c '{loop}'"
+    return shell(f"the VIP is deleted on {director}, which is busy for a moment then", director, command)
+
+
 def clear_table(director: str) -> Act:
     """`ipvsadm -C`, under a running keepalived."""
     return shell(f"the IPVS table is cleared on {director}", director, "ipvsadm -C")

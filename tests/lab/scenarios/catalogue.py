@@ -11,6 +11,7 @@ from tests.lab.scenarios.acts import (
     bot_lives,
     clear_table,
     delete_vip,
+    delete_vip_and_dawdle,
     freeze_checker,
     freeze_keepalived,
     freeze_vrrp_process,
@@ -201,6 +202,24 @@ VIP_DELETED = Scenario(
         at(0, delete_vip("sv1")),
         at(1, bot_dies()),
         at(5, bot_lives()),
+    ),
+    stories=(
+        Story(
+            kind=Kind.VIP_REMOVED,
+            subject="VI_1",
+            text=f"{GREEN} VI_1: the address was removed by hand, and keepalived put it back at once",
+        ),
+    ),
+)
+
+VIP_TAKEN = Scenario(
+    name="vip_taken",
+    title="the VIP is deleted by hand, and the other director has it before keepalived puts it back",
+    timeline=(
+        at(0, delete_vip_and_dawdle("sv1")),
+        between(0, 10, heard("sv2", VrrpState.MASTER)),
+        then(0, bot_dies()),
+        then(4, bot_lives()),
     ),
     stories=(
         Story(
@@ -504,6 +523,7 @@ EVERY = (
     LINK_DOWN,
     INTERFACE_DOWN,
     VIP_DELETED,
+    VIP_TAKEN,
     TABLE_CLEARED,
     VRRP_CHILD_KILLED,
     VRRP_CHILD_FROZEN,
