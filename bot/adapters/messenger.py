@@ -100,6 +100,7 @@ class SlackMessenger:
         covers: Sequence[str] = (),
         thread_ts: str | None = None,
         broadcast: bool = False,
+        attempt: str | None = None,
     ) -> MessageRef:
         """See :meth:`Messenger.post`. Raises MessengerUnavailable (RateLimited: nothing was posted), MessageRefused."""
         answer = await self._call(
@@ -107,7 +108,7 @@ class SlackMessenger:
             channel=await self._id(channel),
             text=message.text,
             blocks=list(message.blocks),
-            metadata=_metadata(key, covers),
+            metadata=_metadata(key, covers, attempt),
             thread_ts=thread_ts,
             reply_broadcast=broadcast or None,
             unfurl_links=False,
@@ -146,6 +147,28 @@ class SlackMessenger:
             if not missing:
                 break
         return found
+
+    async def attempts(
+        self, channel: str, names: Collection[str], *, thread_ts: str | None = None, since: datetime | None = None
+    ) -> Mapping[str, MessageRef]:
+        """See :meth:`Messenger.attempts`: read page by page until all are found. Raises MessengerUnavailable."""
+        where = await self._id(channel)
+        found: dict[str, MessageRef] = {}
+        async for message in self._said(where, thread_ts, since):
+            name = str(_payload(message).get("attempt", ""))
+            if name in names:
+                found[name] = MessageRef(channel=where, ts=_part(message, "ts", str))
+            if len(found) == len(names):
+                break
+        return found
+
+    async def delete(self, ref: MessageRef) -> None:
+        """See :meth:`Messenger.delete`. Raises MessengerUnavailable, MessageRefused."""
+        try:
+            await self._call("chat.delete", channel=ref.channel, ts=ref.ts)
+        except MessageRefused as error:
+            if "message_not_found" not in str(error):
+                raise
 
     async def _said(self, channel: str, thread_ts: str | None, since: datetime | None) -> AsyncIterator[Any]:
         """What was said in *channel* since then, the newest first; in a thread the oldest first."""
@@ -313,10 +336,12 @@ def _payload(message: Mapping[str, Any]) -> Mapping[str, Any]:
     return payload if isinstance(payload, dict) else {}
 
 
-def _metadata(key: str | None, covers: Sequence[str] = ()) -> dict[str, Any] | None:
+def _metadata(key: str | None, covers: Sequence[str] = (), attempt: str | None = None) -> dict[str, Any] | None:
     if not key:
         return None
     payload: dict[str, Any] = {"key": key}
+    if attempt:
+        payload["attempt"] = attempt
     if covers:
         # In one text: a list of texts is nothing that the payload may have (docs: @slack/types, MessageMetadata).
         payload["covers"] = " ".join(covers)

@@ -29,6 +29,7 @@ import structlog
 
 from bot.domain.events import FallbackSent, MessagePosted, Recorded
 from bot.flows.chronicle import SUMMED_UP, Chronicle, Posted, World
+from bot.flows.given_up import GivenUp, GivenUps, attempt
 from bot.flows.pacing import Act, Gap, Limits, Pace
 from bot.flows.ports import (
     Clock,
@@ -196,6 +197,7 @@ class Announcer:
         self._doubtful: set[str] = set()
         self._absent: set[str] = set()
         self._standing: dict[str, Unrecorded] = {}
+        self._given_up = GivenUps(messenger, clock)
         # What was over before this moment could not be said while it was news.
         self._able_since = self._started
         self._gap_since: datetime | None = None
@@ -288,6 +290,8 @@ class Announcer:
             # To look for something takes a while: what is withdrawn or muted meanwhile is no news any more.
             if self._overtaken or task.act is Act.FIND:
                 return 0.0
+        if self.reachable and self._given_up.is_due():
+            await self._clear_up()
         return min(waits)
 
     def _is_to_blame(self, task: Task) -> bool:
@@ -391,6 +395,36 @@ class Announcer:
             return announcement.channel, None
         parent = self._chronicle.world.posted[announcement.thread_of].ref
         return parent.channel, parent.ts
+
+    async def _clear_up(self) -> None:
+        """Look for what was given up, and take away what another message tells of already."""
+        try:
+            carried_out = await self._given_up.look(LOOKBACK)
+        except MessengerUnavailable as error:
+            self._given_up.put_off(error.retry_after_s if isinstance(error, RateLimited) else self._away_s)
+            return
+        known = {p.ref for p in self._chronicle.world.posted.values()} | {u.found.ref for u in self._standing.values()}
+        for given, ref in carried_out:
+            if ref not in known:
+                await self._take_away(given, ref)
+
+    async def _take_away(self, given: GivenUp, ref: MessageRef) -> None:
+        untold = [key for key in given.keys if key not in self._chronicle.world.posted]
+        if untold and len(given.keys) == 1:
+            # It is all that tells of it: from now on it is what stands, to be recorded or corrected.
+            self._standing[untold[0]] = Unrecorded(found=Found(ref=ref))
+            return
+        if untold:
+            self._given_up.keep(given)
+            return
+        log.warning("slack has carried out a post that was given up: it is taken away", keys=given.keys, ts=ref.ts)
+        try:
+            await self._messenger.delete(ref)
+        except MessengerUnavailable as error:
+            log.info("it could not be taken away so far", error=str(error))
+            self._given_up.keep(given)
+        except MessageRefused as error:
+            log.error("slack does not let the bot take it away", error=str(error))
 
     # --- the order of things ---
 
@@ -564,12 +598,8 @@ class Announcer:
                 await self._messenger.update(ref, announcement.message, key=key)
         else:
             channel, thread_ts = self._place_of(announcement)
-            ref = await self._messenger.post(
-                channel,
-                announcement.message,
-                key=key,
-                thread_ts=thread_ts,
-                broadcast=announcement.broadcast,
+            ref = await self._post(
+                [key], channel, announcement.message, thread_ts=thread_ts, broadcast=announcement.broadcast
             )
             # Should recording it fail, it is not to be posted again for that.
             self._standing[key] = Unrecorded(found=Found(ref=ref), digest=announcement.digest)
@@ -588,9 +618,38 @@ class Announcer:
         since = min((max(gaps, default=missed[0].began), *(m.ended if slack_away else m.began for m in missed)))
         message = backlog_message(missed, since, self._clock.now(), slack_away=slack_away)
         keys = [a.key for a in task.about]
-        ref = await self._messenger.post(task.channel, message, key=f"backlog:{keys[0]}", covers=keys)
+        ref = await self._post(keys, task.channel, message, key=f"backlog:{keys[0]}", covers=keys)
         self._standing |= dict.fromkeys(keys, Unrecorded(found=Found(ref=ref, covered=True)))
         await self._record(task.about, ref, SUMMED_UP)
+
+    async def _post(
+        self,
+        about: Sequence[str],
+        channel: str,
+        message: SlackMessage,
+        *,
+        key: str | None = None,
+        covers: Sequence[str] = (),
+        thread_ts: str | None = None,
+        broadcast: bool = False,
+    ) -> MessageRef:
+        """Post what tells of the keys *about*. Where nobody knows what became of it, that is remembered."""
+        name = attempt()
+        try:
+            return await self._messenger.post(
+                channel,
+                message,
+                key=key or about[0],
+                covers=covers,
+                thread_ts=thread_ts,
+                broadcast=broadcast,
+                attempt=name,
+            )
+        except RateLimited:
+            raise  # nothing was posted
+        except MessengerUnavailable:
+            self._given_up.add(name, about, channel, thread_ts)
+            raise
 
     async def _record(self, said: Sequence[Announcement], ref: MessageRef, digest: str) -> None:
         events = [MessagePosted(key=a.key, channel=ref.channel, ts=ref.ts, digest=digest) for a in said]

@@ -196,11 +196,12 @@ class Messenger(Protocol):
         covers: Sequence[str] = (),
         thread_ts: str | None = None,
         broadcast: bool = False,
+        attempt: str | None = None,
     ) -> MessageRef:
         """Post *message*; a reply that is *broadcast* is shown outside of its thread, too.
 
         *key*, and the keys of everything else that it *covers*, are kept in the message's metadata so that :meth:`find`
-        can find it again.
+        can find it again; so is the name of this very *attempt*, for :meth:`attempts`.
         """
         ...
 
@@ -214,6 +215,16 @@ class Messenger(Protocol):
         self, channel: str, keys: Collection[str], *, thread_ts: str | None = None, since: datetime | None = None
     ) -> Mapping[str, Found]:
         """Those of *keys* that messages carry which were posted *since* then, in the channel or in a thread of it."""
+        ...
+
+    async def attempts(
+        self, channel: str, names: Collection[str], *, thread_ts: str | None = None, since: datetime | None = None
+    ) -> Mapping[str, MessageRef]:
+        """Those of the attempts to post called *names* that were carried out, and what stands by them."""
+        ...
+
+    async def delete(self, ref: MessageRef) -> None:
+        """Take the message at *ref* away, if it is still there."""
         ...
 
     async def upload(self, channel: str, thread_ts: str | None, filename: str, title: str, content: str) -> None:

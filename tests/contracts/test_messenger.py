@@ -97,6 +97,26 @@ async def test_one_look_finds_many_and_those_that_a_summary_covers(slack: StandI
     assert len(slack.calls) - before == 1
 
 
+async def test_each_attempt_to_post_is_found_by_its_own_name(slack: StandIn, messenger: SlackMessenger) -> None:
+    first = await messenger.post(CHANNEL, HELLO, key="incident:1", attempt="a1")
+    second = await messenger.post(CHANNEL, HELLO, key="incident:1", attempt="a2")
+    reply = await messenger.post(CHANNEL, HELLO, key="thread:1", attempt="a3", thread_ts=first.ts)
+    await messenger.post(CHANNEL, HELLO, key="incident:2")
+    chatter(slack, 250)
+    assert await messenger.attempts(CHANNEL, ["a1", "a2", "a3", "a4"]) == {"a1": first, "a2": second}
+    assert await messenger.attempts(CHANNEL, ["a1", "a3"], thread_ts=first.ts) == {"a1": first, "a3": reply}
+
+
+async def test_a_message_is_taken_away_once_and_nobody_elses(slack: StandIn, messenger: SlackMessenger) -> None:
+    ref = await messenger.post(CHANNEL, HELLO, key="incident:1")
+    await messenger.delete(ref)
+    assert slack.messages(CHANNEL) == []
+    await messenger.delete(ref)
+    said = slack.say("alice", CHANNEL, "mine")
+    with pytest.raises(MessageRefused, match="cant_delete_message"):
+        await messenger.delete(MessageRef(channel=CHANNEL, ts=said["ts"]))
+
+
 async def test_an_edit_keeps_the_key(messenger: SlackMessenger) -> None:
     ref = await messenger.post(CHANNEL, HELLO, key="incident:site:1")
     await messenger.update(ref, SlackMessage(text="over"), key="incident:site:1")

@@ -31,6 +31,7 @@ class Order(BaseModel):
     status: int = Field(default=503, ge=500, le=599)
     seconds: float | None = Field(default=None, ge=0)
     after_effect: bool = False
+    later: float = Field(default=0.0, ge=0)
     per_second: int = Field(default=1, ge=1)
 
 
@@ -88,7 +89,7 @@ class Control:
         if order.kind in others:
             others[order.kind]()
         elif order.kind in API_FAULTS:
-            kept: Json = order.model_dump(include={"calls", "methods", "retry_after", "status", "after_effect"})
+            kept: Json = order.model_dump(exclude={"kind", "seconds", "per_second"})
             if seconds is not None:
                 kept["seconds"] = seconds
             faults.arm(Fault(kind=FaultKind(order.kind), **kept))

@@ -26,7 +26,8 @@ class Fault:
 
     ``retry_after`` is the header's seconds (RATE_LIMITED), ``status`` the HTTP status (SERVER_ERROR), ``seconds`` how
     long the answer is withheld before the connection is cut (TIMEOUT). With ``after_effect`` the call is carried out
-    and only its answer is lost: the worst case, since the app cannot know.
+    and only its answer is lost: the worst case, since the app cannot know. It is carried out ``later`` seconds after
+    that: worse still, for the app may have looked in vain meanwhile.
     """
 
     kind: FaultKind
@@ -36,12 +37,14 @@ class Fault:
     status: int = 503
     seconds: float = 60.0
     after_effect: bool = False
+    later: float = 0.0
 
     def as_json(self) -> Json:
         """For ``GET /control/faults``."""
         return {
             "kind": self.kind.value, "calls": self.calls, "methods": sorted(self.methods), "seconds": self.seconds,
             "retry_after": self.retry_after, "status": self.status, "after_effect": self.after_effect,
+            "later": self.later,
         }  # fmt: skip
 
 

@@ -49,7 +49,11 @@ class WebApi:
         fault = self._world.faults.take(name, channel)
         if fault is not None and not fault.after_effect:
             return await self._meet(fault, request, name, values)
-        body = self._run(name, values, token, f"http://{request.host}")
+        origin = f"http://{request.host}"
+        if fault is not None and fault.later:
+            asyncio.get_running_loop().call_later(fault.later, self._run, name, values, token, origin)
+            return await self._meet(fault, request, name, values)
+        body = self._run(name, values, token, origin)
         if fault is not None:
             return await self._meet(fault, request, name, values)
         return self._answer(name, values, body)

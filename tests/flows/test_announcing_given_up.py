@@ -1,0 +1,141 @@
+"""Posts that Slack carries out when they were given up, looked for in vain and made anew: in the end one stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from bot.flows import given_up
+from bot.local.slack.faults import Fault, FaultKind
+from tests.flows.desk import SITE, Desk, a_desk
+
+POST = frozenset({"chat.postMessage"})
+LATE_S = 0.25  # of the test's time: by then it was looked for, and posted anew
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with a_desk(speed=50) as made:
+        yield made
+
+
+def late(desk: Desk, kind: FaultKind = FaultKind.RESET) -> None:
+    """The next post gets no answer, and is carried out a while later."""
+    desk.slack.faults.arm(Fault(kind=kind, after_effect=True, later=LATE_S, methods=POST))
+
+
+async def until(what: Callable[[], object], within: float = 20.0) -> None:
+    async with asyncio.timeout(within):
+        while not what():
+            await asyncio.sleep(0.01)
+
+
+def ends(desk: Desk) -> list[str]:
+    """Where the journal says that things stand."""
+    return sorted({m.ts for m in desk.said()})
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.SERVER_ERROR])
+async def test_the_one_that_the_journal_does_not_know_is_taken_away(desk: Desk, kind: FaultKind) -> None:
+    async with desk.live():
+        late(desk, kind)
+        desk.open(1)
+        await until(lambda: len(desk.texts()) == 2)
+        await until(lambda: len(desk.texts()) == 1)
+        assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
+        desk.change(1, evidence=("more",))
+        await desk.settled()
+        assert len(desk.texts()) == 1
+        assert len(desk.made("chat.delete")) == 1
+
+
+async def test_so_is_a_reply(desk: Desk) -> None:
+    async with desk.live():
+        desk.open(1)
+        await desk.settled()
+        late(desk)
+        desk.clock.pass_by(60)
+        desk.end(1)
+        await until(lambda: len(desk.replies()) == 2)
+        await until(lambda: len(desk.replies()) == 1)
+        assert desk.replies()[0]["ts"] in ends(desk)
+
+
+async def test_so_is_a_summary(desk: Desk) -> None:
+    async with desk.live():
+        desk.slack.faults.down()
+        desk.open(1)
+        desk.open(2)
+        await desk.away()
+        desk.end(1, 2)
+        desk.slack.faults.clear()
+        late(desk)
+        await until(lambda: len(desk.texts()) == 2)
+        await until(lambda: len(desk.texts()) == 1)
+        assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
+
+
+async def test_one_that_is_found_at_once_stays(desk: Desk) -> None:
+    async with desk.live() as announcer:
+        desk.slack.faults.arm(Fault(kind=FaultKind.RESET, after_effect=True, methods=POST))
+        desk.open(1)
+        await desk.settled()
+        await until(lambda: not len(announcer._given_up))
+        assert len(desk.texts()) == 1
+        assert desk.made("chat.delete") == []
+
+
+async def test_one_that_is_the_only_one_and_not_to_be_told_any_more_is_corrected(desk: Desk) -> None:
+    async with desk.live() as announcer:
+        late(desk)
+        desk.slack.faults.server_error(None, methods=POST)
+        desk.open(1)
+        await until(lambda: len(desk.made("conversations.history")) > 0)
+        desk.change(1, withdrawn=True, part_of=99)
+        desk.slack.faults.clear()
+        await until(desk.texts)
+        await until(lambda: "part of incident 99" in desk.texts()[0])
+        await until(lambda: not len(announcer._given_up))
+        assert len(desk.texts()) == 1
+        assert desk.made("chat.delete") == []
+
+
+@pytest.mark.parametrize("method", ["chat.delete", "conversations.history"])
+@pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.SERVER_ERROR, FaultKind.RATE_LIMITED])
+async def test_where_slack_fails_at_that_it_is_tried_again(desk: Desk, kind: FaultKind, method: str) -> None:
+    async with desk.live():
+        late(desk)
+        desk.open(1)
+        await until(lambda: len(desk.texts()) == 2)
+        desk.slack.faults.arm(Fault(kind=kind, methods=frozenset({method})))
+        await until(lambda: len(desk.texts()) == 1)
+        assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
+
+
+async def test_while_it_is_looked_for_the_news_goes_on(desk: Desk) -> None:
+    async with desk.live() as announcer:
+        late(desk)
+        desk.open(1)
+        await until(lambda: len(desk.texts()) == 2)
+        for number in range(2, 12):
+            desk.open(number)
+            await desk.settled()
+        await until(lambda: not len(announcer._given_up))
+        assert len(desk.texts()) == 11
+
+
+async def test_nothing_is_looked_for_for_ever(desk: Desk) -> None:
+    """A post that was never carried out is looked for a few times; and of very many the latest are."""
+    async with desk.live() as announcer:
+        desk.slack.faults.server_error(3, methods=POST)
+        desk.open(1)
+        await desk.settled()
+        assert 0 < len(announcer._given_up) <= given_up.MOST
+        await until(lambda: not len(announcer._given_up))
+        assert len(desk.texts()) == 1
+    many = given_up.GivenUps(None, desk.clock)  # type: ignore[arg-type]
+    for number in range(given_up.MOST + 5):
+        many.add(str(number), ["key"], SITE, None)
+    assert len(many) == given_up.MOST
