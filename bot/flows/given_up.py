@@ -60,7 +60,7 @@ class GivenUps:
         return any(g.due <= now for g in self._all)
 
     async def look(self, lookback: timedelta) -> list[tuple[GivenUp, MessageRef]]:
-        """Those of one place that stand in Slack, and where: they are looked for no more, unless :meth:`keep` is called.
+        """Those of one place that stand in Slack, and where: they are looked for no more, but for :meth:`keep`.
 
         *lookback* is how far Slack's clock may be apart from this one. Raises MessengerUnavailable: then all stay due.
         """
