@@ -403,6 +403,10 @@ class Announcer:
         except MessengerUnavailable as error:
             self._given_up.put_off(error.retry_after_s if isinstance(error, RateLimited) else self._away_s)
             return
+        except MessageRefused as error:
+            log.warning("what was given up cannot be looked for", error=str(error))
+            self._given_up.put_off(REFUSED_S)  # the bot may have been taken out of the channel, and be invited again
+            return
         known = {p.ref for p in self._chronicle.world.posted.values()} | {u.found.ref for u in self._standing.values()}
         for given, ref in carried_out:
             if ref not in known:

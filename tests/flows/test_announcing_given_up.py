@@ -42,8 +42,8 @@ async def test_the_one_that_the_journal_does_not_know_is_taken_away(desk: Desk, 
     async with desk.live():
         late(desk, kind)
         desk.open(1)
-        await until(lambda: len(desk.texts()) == 2)
-        await until(lambda: len(desk.texts()) == 1)
+        await until(lambda: desk.made("chat.delete"))
+        assert len(desk.texts()) == 1
         assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
         desk.change(1, evidence=("more",))
         await desk.settled()
@@ -58,8 +58,8 @@ async def test_so_is_a_reply(desk: Desk) -> None:
         late(desk)
         desk.clock.pass_by(60)
         desk.end(1)
-        await until(lambda: len(desk.replies()) == 2)
-        await until(lambda: len(desk.replies()) == 1)
+        await until(lambda: desk.made("chat.delete"))
+        assert len(desk.replies()) == 1
         assert desk.replies()[0]["ts"] in ends(desk)
 
 
@@ -72,8 +72,8 @@ async def test_so_is_a_summary(desk: Desk) -> None:
         desk.end(1, 2)
         desk.slack.faults.clear()
         late(desk)
-        await until(lambda: len(desk.texts()) == 2)
-        await until(lambda: len(desk.texts()) == 1)
+        await until(lambda: desk.made("chat.delete"))
+        assert len(desk.texts()) == 1
         assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
 
 
@@ -108,9 +108,10 @@ async def test_where_slack_fails_at_that_it_is_tried_again(desk: Desk, kind: Fau
     async with desk.live():
         late(desk)
         desk.open(1)
-        await until(lambda: len(desk.texts()) == 2)
+        await desk.settled()  # it was looked for in vain, and posted anew
         desk.slack.faults.arm(Fault(kind=kind, methods=frozenset({method})))
-        await until(lambda: len(desk.texts()) == 1)
+        await until(lambda: desk.made("chat.delete"))
+        assert len(desk.texts()) == 1
         assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
 
 
@@ -118,12 +119,25 @@ async def test_while_it_is_looked_for_the_news_goes_on(desk: Desk) -> None:
     async with desk.live() as announcer:
         late(desk)
         desk.open(1)
-        await until(lambda: len(desk.texts()) == 2)
         for number in range(2, 12):
             desk.open(number)
             await desk.settled()
         await until(lambda: not len(announcer._given_up))
         assert len(desk.texts()) == 11
+
+
+async def test_a_channel_that_the_bot_was_taken_out_of_ends_nothing() -> None:
+    async with a_desk(speed=200) as desk, desk.live() as announcer:
+        late(desk)
+        desk.open(1)
+        await until(lambda: len(desk.texts()) == 2)
+        members = desk.slack._world.workspace.channel(SITE).members
+        members.remove(desk.slack.config.bot_user_id)
+        await until(lambda: [c.answer for c in desk.slack.calls if c.method == "conversations.history" and not c.ok])
+        assert len(announcer._given_up) == 1, "it is put off"
+        assert not desk.running.done()
+        members.add(desk.slack.config.bot_user_id)
+        await until(lambda: len(desk.texts()) == 1)
 
 
 async def test_nothing_is_looked_for_for_ever(desk: Desk) -> None:
