@@ -96,6 +96,16 @@ def test_a_second_time_is_told_as_well() -> None:
     assert all((i.kind, i.open) == (Kind.VIP_REMOVED, False) for i in incidents)
 
 
+def test_a_failover_soon_after_it_is_a_story_of_its_own() -> None:
+    """It is news: an edit of what was over would wake nobody."""
+    pen = written(WORDS).all_well(103).says(115, "sv2", MASTER)
+    pen.roll_call(117, answer("sv1", error="no answer"), answer("sv2", holds=True))
+    removed, failover = told(pen)
+    assert (removed.kind, removed.open) == (Kind.VIP_REMOVED, False)
+    assert (failover.kind, failover.open) == (Kind.FAILOVER, True)
+    assert failover.began_at == NOON + timedelta(seconds=115)
+
+
 def test_where_directors_speak_often_an_election_is_as_quick_as_that_and_nothing_was_removed() -> None:
     """Of keepalived's VRRP process that died and was started again: BACKUP at its start, MASTER after an election."""
     pen = written([("sv1", BACKUP, 100.0), ("sv2", MASTER, 100.33), ("sv1", MASTER, 100.40), ("sv2", BACKUP, 100.41)])

@@ -17,6 +17,7 @@ from bot.domain.troubles import Matter, Trouble
 
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
 PLACES = {matter: place for place, matter in enumerate(Matter)}
+OVER_WITH = PLANNED | {Cause.REMOVED}
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
 
 
@@ -198,7 +199,8 @@ def _again(work: Work, trouble: Trouble) -> Incident | None:
             continue
         first = primary(incident)
         felt = trouble.matter is Matter.VIP and trouble in incident.seen and first is not None and is_minor(incident)
-        if not (first == trouble or felt) or (trouble.matter is Matter.ROLE and incident.cause in PLANNED):
+        # A move that was meant does not go on in the next one, nor does one that was an address removed by hand.
+        if not (first == trouble or felt) or (trouble.matter is Matter.ROLE and incident.cause in OVER_WITH):
             continue
         again = replace(incident, resolved_at=None, changes=incident.changes + 1, calm_from=None, calm_until=None)
         if trouble.matter is Matter.ROLE:
