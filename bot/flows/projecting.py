@@ -12,6 +12,7 @@ import structlog
 from bot.domain.deeds import deeds_of
 from bot.domain.events import Sense, Via
 from bot.domain.incidents import Incident, Incidents, Matter, Trouble
+from bot.domain.incidents.kinds import is_minor
 from bot.domain.incidents.muting import mute_of, was_muted
 from bot.domain.mutes import Mute, Mutes
 from bot.domain.operations import Operation, Phase
@@ -243,7 +244,9 @@ class _Teller:
         if incident.flapping:
             yield from self._once("flapping", flapping_message, incident.opened_at)
         if self._was_told_as_over():
-            yield from self._once(f"again:{incident.changes}", again_message, incident.opened_at)
+            # What was told as over is news again, and more than those who follow the thread have to know.
+            broadcast = not is_minor(incident)
+            yield from self._once(f"again:{incident.changes}", again_message, incident.opened_at, broadcast=broadcast)
         if incident.worse_at and incident.felt_since and posted.since <= incident.worse_at:
             yield from self._once(f"worse:{incident.worse}", worse_message, incident.worse_at, broadcast=True)
         # A reminder that could not be told while it was due, or of what somebody took up meanwhile, is none.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from bot.domain.deeds import Deed
 from bot.domain.events import OutageMeasured, Sense
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
+from bot.domain.incidents.hearing import INSERTED
 from bot.domain.incidents.joining import LOST_QUORUM
 from bot.domain.incidents.kinds import primary
 from bot.domain.moments import moment
@@ -300,9 +301,13 @@ def _evidence(incident: Incident) -> list[str]:
     moved = incident.kind in (Kind.FAILOVER, Kind.FAILBACK)
     told = headline(incident)
     kept = [e for e in incident.evidence if e.casefold() != told.casefold() and not (moved and _routine(e, incident))]
-    if incident.open:
-        return kept
-    return [f"was: {e}" for e in kept]
+    return [in_time(e, incident) for e in kept]
+
+
+def in_time(evidence: str, incident: Incident) -> str:
+    """*evidence* as it is, or as it was: the story may go on when what was found is so no more."""
+    so = evidence in incident.present or evidence.startswith(INSERTED)
+    return evidence if incident.open and so else f"was: {evidence}"
 
 
 def _routine(evidence: str, incident: Incident) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime
 from bot.domain.incidents import Incident
 from bot.domain.moments import moment
 from bot.views.blocks import Block, context, fitted, section
-from bot.views.incident import headline
+from bot.views.incident_words import headline, in_time
 from bot.views.message import SlackMessage
 from bot.views.words import clock, cut, escape, person, plural, slack_moment, slack_time, span
 
@@ -129,7 +129,7 @@ def plain_notice(incident: Incident, away_since: datetime | None) -> Plain:
         when += f", over at {moment(incident.resolved_at, now)} UTC after {lasted}"
     lines = [title, f"incident {incident.id} of {incident.cluster}, {when}"]
     if not incident.resolved_at:
-        lines += [f"- {evidence}" for evidence in incident.evidence]
+        lines += [f"- {in_time(evidence, incident)}" for evidence in incident.evidence]
     if away_since:
         lines.append(f"Slack has been away since {moment(away_since, now)} UTC: it is told there when it is back.")
     return Plain(title=cut(f"[{incident.cluster}] {title}", 200), text="\n".join(lines))

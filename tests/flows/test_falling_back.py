@@ -103,7 +103,9 @@ async def test_what_is_open_is_sent_once_slack_has_been_away_for_long_and_so_is_
     way = Letterbox()
     async with desk.live(), falling_back(desk, way):
         desk.slack.faults.down()
-        desk.open(1, evidence=("http: connection refused",))
+        down = Trouble(matter=Matter.REAL_SERVER, subject="web1")
+        now, before = "http: connection refused", "dns-udp: no answer within 0.9 s"
+        desk.open(1, troubles=frozenset({down}), evidence=(before, now), found=((down, (now,)),))
         await desk.away()
         desk.clock.pass_by(55)
         await a_while()
@@ -120,6 +122,7 @@ async def test_what_is_open_is_sent_once_slack_has_been_away_for_long_and_so_is_
         assert word.text.splitlines() == [
             "web1 is down",
             "incident 1 of site, since 12:00:00 UTC",
+            "- was: dns-udp: no answer within 0.9 s",
             "- http: connection refused",
             "Slack has been away since 12:00:00 UTC: it is told there when it is back.",
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.domain.events import Event, IncidentAcknowledged, MessagePosted, MuteCleared, MuteSet, Recorded
-from bot.domain.incidents import Incident, Incidents
+from bot.domain.incidents import Incident, Incidents, Matter, Trouble
 from bot.domain.incidents.work import KEPT
 from bot.flows.announcing import Announcement
 from bot.flows.chronicle import SUMMED_UP, World, fold
@@ -132,6 +132,14 @@ def test_one_that_was_told_as_over_and_begins_again_says_so_in_its_thread() -> N
     assert story.keys(4) == ["", "over:1"]
     story.posted(4, "over:1").now(changes=2, resolved_at=None)
     assert story.keys(5) == ["", "again:2"]
+
+
+def test_that_more_than_a_real_server_has_begun_again_is_told_in_the_channel() -> None:
+    """Somebody was told that it is over, and does not follow the thread any more."""
+    server = Trouble(matter=Matter.REAL_SERVER, subject="web1")
+    for trouble, broadcast in ((server, False), (Trouble(matter=Matter.ROLE, subject="VI_1"), True)):
+        story = Story().posted(0).posted(2, "over").now(changes=1, seen=frozenset({trouble}))
+        assert story.due(3)["again:1"].broadcast is broadcast
 
 
 def test_one_that_flaps_says_so_once() -> None:

@@ -220,4 +220,7 @@ def unmoved(incident: Incident) -> Incident:
         old_boot=None,
         old_behind_s=None,
         cause=Cause.UNKNOWN,
+        said="",
+        evidence=(),  # what still is so is found again at once; what was so tells nothing of this move
+        found=(),
     )

@@ -101,6 +101,7 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
         services=union(first.services, other.services),
         said=first.said or other.said,
         evidence=evidence,
+        found=tuple({**dict(other.found), **dict(first.found)}.items()),
         why=union(first.why, other.why),
         outages=tuple(dict.fromkeys((*first.outages, *other.outages))),
         timeline=tuple(dict.fromkeys(sorted((*first.timeline, *other.timeline), key=lambda n: n.at)))[-NOTES:],
@@ -138,27 +139,42 @@ def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
     about = trouble.subject
     match trouble.matter:
         case Matter.VIP:
-            found = work.situation.vip_troubles(services_of(work.cluster, work.cluster.vrrp_instance(about)))
-            reasons = (f"{s}: {work.situation.health[s, None].reason}" for s in found)
-            return replace(
-                incident, services=union(incident.services, found), evidence=union(incident.evidence, reasons)
-            )
+            services = work.situation.vip_troubles(services_of(work.cluster, work.cluster.vrrp_instance(about)))
+            reasons = (f"{s}: {work.situation.health[s, None].reason}" for s in services)
+            return _found(replace(incident, services=union(incident.services, services)), trouble, reasons)
         case Matter.DIRECTOR:
-            return _of_lost(work, incident, about)
+            return _of_lost(work, incident, trouble)
         case Matter.REAL_SERVER:
             if incident.kind is Kind.REAL_SERVER_DOWN and incident.subject == about:
-                return replace(incident, evidence=union(incident.evidence, work.situation.complaints(about)))
+                return _found(incident, trouble, work.situation.complaints(about))
             return _with_it(work, incident, (about,))
         case Matter.SERVICE:
-            evidence = union(incident.evidence, _of_service(work, about))
-            return replace(incident, services=union(incident.services, (about,)), evidence=evidence)
+            affected = replace(incident, services=union(incident.services, (about,)))
+            return _found(affected, trouble, _of_service(work, about))
         case _:
             why = words_for(trouble, work.situation)
-            # An error may be worded differently each time: the first wording of it is enough.
-            known = trouble.matter is Matter.BLIND and any(e.startswith(f"{about} is there") for e in incident.evidence)
-            added = (why,) if why and not known else ()
             said = why if why and primary(incident) == trouble else incident.said
-            return replace(incident, said=said, evidence=union(incident.evidence, added)[:EVIDENCE])
+            # An error may be worded differently each time: the first wording of it is enough.
+            known = _worded(incident, f"{about} is there") if trouble.matter is Matter.BLIND else ()
+            return _found(replace(incident, said=said), trouble, known or ((why,) if why else ()))
+
+
+def _worded(incident: Incident, beginning: str) -> tuple[str, ...]:
+    """What of the evidence of *incident* begins like that."""
+    return tuple(e for e in incident.evidence if e.startswith(beginning))
+
+
+def _found(incident: Incident, trouble: Trouble, words: Iterable[str]) -> Incident:
+    """*incident* with what is found of *trouble*, in *words*; what was found of it before is evidence only."""
+    now = tuple(words)
+    others = tuple((t, found) for t, found in incident.found if t != trouble)
+    if (trouble, now) in incident.found:
+        return incident
+    return replace(
+        incident,
+        evidence=union(incident.evidence, now)[:EVIDENCE],
+        found=(*others, (trouble, now)) if now else others,
+    )
 
 
 def _with_it(work: Work, incident: Incident, servers: Iterable[str]) -> Incident:
@@ -187,14 +203,14 @@ def _of_service(work: Work, name: str) -> Iterator[str]:
             yield f"{address}, the sorry server, answers instead of {name}'s real servers"
 
 
-def _of_lost(work: Work, incident: Incident, director: str) -> Incident:
+def _of_lost(work: Work, incident: Incident, trouble: Trouble) -> Incident:
+    director = trouble.subject
     answer = work.situation.answers[director].answer
     held = (i for i, master in sorted(work.situation.masters.items()) if master == director)
     evidence = (f"{director}: {answer.error}", *(f"it was MASTER of {i} when it last answered" for i in held))
     # Its error may be worded differently each time it is asked: the first wording is enough.
-    known = any(e.startswith(f"{director}: ") for e in incident.evidence)
-    lost = incident.lost or director
-    return replace(incident, lost=lost, evidence=incident.evidence if known else (*incident.evidence, *evidence))
+    known = _worded(incident, f"{director}: ")
+    return _found(replace(incident, lost=incident.lost or director), trouble, known or evidence)
 
 
 def union(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:

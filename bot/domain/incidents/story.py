@@ -93,10 +93,10 @@ class Incident:
     ``troubles`` are what is wrong now, ``seen`` all that ever belonged to it. ``outages`` are what the probes of the
     VIP measured during it; ``also_down`` are real servers that went with it, ``inside`` those of them that
     live inside a director, each with that. ``said`` is what was found of the trouble
-    that it is called by, in words, ``evidence`` all that was found, ``why`` the reasons for which the VIP does not
-    answer, ``drained`` the real servers that could serve it if somebody restored them, each with who drained it, and
-    ``unasked`` the directors that do not answer, while a restore has to be forced. One that is ``withdrawn`` was no
-    story of its own: a mistake, or ``part_of`` the incident with that id.
+    that it is called by, in words, ``evidence`` all that was found, ``found`` what each trouble showed last, ``why``
+    the reasons for which the VIP does not answer, ``drained`` the real servers that could serve it if somebody restored
+    them, each with who drained it, and ``unasked`` the directors that do not answer, while a restore has to be forced.
+    One that is ``withdrawn`` was no story of its own: a mistake, or ``part_of`` the incident with that id.
 
     ``old_boot`` and ``old_behind_s`` are the old MASTER's boot and how far its clock was behind, from before the move:
     when it comes back, they tell whether it rebooted or stood still. Where they are not known, nothing tells that.
@@ -140,6 +140,7 @@ class Incident:
     services: tuple[str, ...] = ()
     said: str = ""
     evidence: tuple[str, ...] = ()
+    found: tuple[tuple[Trouble, tuple[str, ...]], ...] = ()
     why: tuple[str, ...] = ()
     drained: tuple[tuple[str, str], ...] = ()
     unasked: tuple[str, ...] = ()
@@ -163,6 +164,11 @@ class Incident:
     def open(self) -> bool:
         """Whether something of it is still wrong, or it is too early to call it over."""
         return self.resolved_at is None and not self.withdrawn
+
+    @property
+    def present(self) -> frozenset[str]:
+        """What of the evidence is still so."""
+        return frozenset(words for trouble, found in self.found if trouble in self.troubles for words in found)
 
     @property
     def planned(self) -> bool:

@@ -1,0 +1,75 @@
+"""A story that goes on: what was found in it before tells nothing of what is so now, nor of why it moved this time."""
+
+from __future__ import annotations
+
+from bot.domain.events import VrrpState
+from bot.domain.health import Outcome
+from bot.domain.incidents import Cause, Incident, Kind
+from bot.views.incident import facts, headline
+from tests.domain.test_removed import told
+
+from .reference import Pen, answer, processes
+
+BEFORE, AFTER = processes(vrrp=11), processes(vrrp=99)
+
+
+def killed() -> Pen:
+    """keepalived's VRRP process dies on sv1 and is started again; sv2 has the address for some seconds."""
+    pen = Pen().roll_call(60, answer("sv1", holds=True, processes=BEFORE), answer("sv2", processes=BEFORE))
+    pen.says(100, "sv1", VrrpState.BACKUP)
+    pen.roll_call(101, answer("sv1", processes=AFTER), answer("sv2", processes=BEFORE))
+    pen.roll_call(102, answer("sv1", processes=AFTER), answer("sv2", processes=BEFORE))
+    return pen.says(103.4, "sv2", VrrpState.MASTER)
+
+
+def moved(pen: Pen) -> Pen:
+    return pen.roll_call(105, answer("sv1", processes=AFTER), answer("sv2", holds=True, processes=BEFORE))
+
+
+def returned(pen: Pen) -> Pen:
+    pen.says(108, "sv1", VrrpState.MASTER).says(108.1, "sv2", VrrpState.BACKUP)
+    return pen.roll_call(109, answer("sv1", holds=True, processes=AFTER), answer("sv2", processes=BEFORE))
+
+
+def only(incidents: tuple[Incident, ...]) -> Incident:
+    (incident,) = incidents
+    return incident
+
+
+def test_a_director_that_dies_soon_after_its_process_did_is_told_to_have_died() -> None:
+    pen = returned(moved(killed()))
+    assert (only(told(pen)).cause, only(told(pen)).open) == (Cause.CHILD_DIED, False)
+    pen.says(123, "sv2", VrrpState.MASTER)
+    pen.roll_call(130, answer("sv1", error="no route to host"), answer("sv2", holds=True, processes=BEFORE))
+    incident = only(told(pen))
+    assert (incident.kind, incident.open, incident.cause) == (Kind.FAILOVER, True, Cause.DIED)
+    assert headline(incident) == "VI_1 failed over: sv1 → sv2 (unplanned: sv1 does not answer)"
+    assert not any("started again" in fact for fact in facts(incident))
+    assert any("started again" in note.text for note in incident.timeline), "the timeline has it"
+
+
+def test_what_is_so_no_more_is_told_as_what_was() -> None:
+    pen = killed()
+    vacant = "the address of VI_1 is held by no director"
+    assert vacant in facts(only(told(pen))), "two looks have found it nowhere"
+    incident = only(told(moved(pen)))
+    assert incident.open
+    assert f"was: {vacant}" in facts(incident)
+    assert vacant not in facts(incident)
+
+
+def test_what_is_worded_otherwise_now_was_so() -> None:
+    pen = Pen().all_well(60).probe(100, "http", "web2", Outcome.UNHEALTHY, "connection refused")
+    pen.all_well(101).probe(110, "dns-udp", "web2", Outcome.UNHEALTHY, "no answer within 0.9 s")
+    pen.probe(120, "http", "web2", Outcome.HEALTHY, "")
+    incident = only(told(pen))
+    assert incident.open
+    assert facts(incident) == ["was: http: connection refused", "dns-udp: no answer within 0.9 s"]
+
+
+def test_what_befalls_one_that_is_well_again_and_fails_again_is_as_it_is() -> None:
+    pen = Pen().all_well(60).probe(100, "http", "web2", Outcome.UNHEALTHY, "connection refused").all_well(101)
+    pen.probe(110, "http", "web2", Outcome.HEALTHY, "")
+    assert facts(only(told(pen))) == ["was: http: connection refused"]
+    pen.probe(130, "http", "web2", Outcome.UNHEALTHY, "connection refused")
+    assert facts(only(told(pen))) == ["http: connection refused"]
