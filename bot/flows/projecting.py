@@ -243,7 +243,8 @@ class _Teller:
             return
         if incident.flapping:
             yield from self._once("flapping", flapping_message, incident.opened_at)
-        if self._was_told_as_over():
+        # As with its opening: not before somebody was asked what it is this time, or asking has taken too long.
+        if self._was_told_as_over() and incident.due(self._now):
             # What was told as over is news again, and more than those who follow the thread have to know.
             broadcast = not is_minor(incident)
             yield from self._once(f"again:{incident.changes}", again_message, incident.opened_at, broadcast=broadcast)

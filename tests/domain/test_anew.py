@@ -48,6 +48,24 @@ def test_a_director_that_dies_soon_after_its_process_did_is_told_to_have_died() 
     assert any("started again" in note.text for note in incident.timeline), "the timeline has it"
 
 
+def test_what_went_with_a_director_that_died_did_not_go_with_the_next_move() -> None:
+    pen = Pen().roll_call(60, answer("sv1", holds=True, processes=BEFORE), answer("sv2", processes=BEFORE))
+    pen.says(100, "sv2", VrrpState.MASTER).probe(101, "http", "web1", Outcome.UNHEALTHY, "no answer")
+    pen.roll_call(110, answer("sv1", error="no route to host"), answer("sv2", holds=True, processes=BEFORE))
+    assert "web1 went with it: inside sv1" in facts(only(told(pen)))
+    pen.probe(125, "http", "web1", Outcome.HEALTHY, "").says(130, "sv1", VrrpState.MASTER)
+    pen.says(130.1, "sv2", VrrpState.BACKUP)
+    pen.roll_call(132, answer("sv1", holds=True, processes=BEFORE), answer("sv2", processes=BEFORE))
+    assert not only(told(pen)).open
+    frozen = answer("sv1", holds=True, processes=processes(vrrp=11, stopped="VRRP"))
+    pen.says(150, "sv2", VrrpState.MASTER)
+    for at in (151, 152):
+        pen.roll_call(at, frozen, answer("sv2", holds=True, processes=BEFORE))
+    incident = only(told(pen))
+    assert (incident.kind, incident.open) == (Kind.SPLIT_BRAIN, True)
+    assert not any("web1" in fact for fact in facts(incident))
+
+
 def test_what_is_so_no_more_is_told_as_what_was() -> None:
     pen = killed()
     vacant = "the address of VI_1 is held by no director"

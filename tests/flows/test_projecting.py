@@ -142,6 +142,13 @@ def test_that_more_than_a_real_server_has_begun_again_is_told_in_the_channel() -
         assert story.due(3)["again:1"].broadcast is broadcast
 
 
+def test_that_it_has_begun_again_is_told_when_it_is_known_what_it_is_this_time() -> None:
+    story = Story().posted(0).posted(2, "over").now(changes=1, settled=False, hold_until=at(3.1))
+    assert story.keys(3) == [""]
+    assert story.keys(3.2) == ["", "again:1"]
+    assert story.now(settled=True).keys(3) == ["", "again:1"]
+
+
 def test_one_that_flaps_says_so_once() -> None:
     story = Story().posted(0).posted(1, "over").posted(2, "again:1").now(changes=3)
     assert story.keys(3) == ["", "flapping"]

@@ -220,7 +220,11 @@ def unmoved(incident: Incident) -> Incident:
         old_boot=None,
         old_behind_s=None,
         cause=Cause.UNKNOWN,
+        # What of this still is so is found again at once; what was so tells nothing of this move.
         said="",
-        evidence=(),  # what still is so is found again at once; what was so tells nothing of this move
+        evidence=(),
         found=(),
+        also_down=(),
+        inside=(),
+        lost=None,
     )
