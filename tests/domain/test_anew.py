@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bot.domain.events import VrrpState
 from bot.domain.health import Outcome
-from bot.domain.incidents import Cause, Incident, Kind
-from bot.views.incident import facts, headline
+from bot.domain.incidents import Cause, Incident, Kind, Matter
+from bot.domain.observed import UnitActive
+from bot.views.incident import facts, headline, incident_message
 from tests.domain.test_removed import told
 
-from .reference import Pen, answer, processes
+from .reference import WEIGHTS, Pen, answer, processes
 
 BEFORE, AFTER = processes(vrrp=11), processes(vrrp=99)
 
@@ -91,3 +92,63 @@ def test_what_befalls_one_that_is_well_again_and_fails_again_is_as_it_is() -> No
     assert facts(only(told(pen))) == ["was: http: connection refused"]
     pen.probe(130, "http", "web2", Outcome.UNHEALTHY, "connection refused")
     assert facts(only(told(pen))) == ["http: connection refused"]
+
+
+# --- what clients feel, long after something that they did not feel ------------------------------------------------
+
+
+NO_WEB2 = tuple(w for w in WEIGHTS if w[:2] != ("http", "web2"))
+
+
+def backup_lost() -> Pen:
+    """sv2, which is no MASTER, dies with web2 inside of it; clients feel that until web2 is out of the table."""
+    pen = Pen().roll_call(60, answer("sv1", holds=True), answer("sv2"))
+    pen.probe(101, "http", "web2", Outcome.UNHEALTHY, "no answer").probe(102, "http", None, Outcome.UNHEALTHY)
+    pen.probe(108, "http", None, Outcome.HEALTHY, "").check(108, "sv1", "web2", up=False)
+    for at in (110, 116, 126):
+        pen.roll_call(at, answer("sv1", holds=True, weights=NO_WEB2), answer("sv2", error="no route to host"))
+    return pen
+
+
+def kinds(pen: Pen) -> list[tuple[Kind, str]]:
+    return sorted((i.kind, i.subject) for i in told(pen) if i.open)
+
+
+def test_a_keepalived_that_is_stopped_while_the_backup_is_lost_is_the_story_of_the_dead_vip() -> None:
+    pen = backup_lost()
+    assert kinds(pen) == [(Kind.DIRECTOR_LOST, "sv2")]
+    pen.says(150, "sv1", VrrpState.STOP)
+    stopped = answer("sv1", active=UnitActive.INACTIVE, weights=(), services=())
+    for vip_first in (True, False):
+        night = Pen(lines=list(pen.lines))
+        if vip_first:
+            night.probe(150.9, "http", None, Outcome.UNHEALTHY)
+        night.roll_call(151, stopped, answer("sv2", error="no route to host"))
+        night.roll_call(152, stopped, answer("sv2", error="no route to host"))
+        if not vip_first:
+            night.probe(152.5, "http", None, Outcome.UNHEALTHY)
+        assert kinds(night) == [(Kind.DIRECTOR_LOST, "sv2"), (Kind.KEEPALIVED_STOPPED, "sv1")]
+        lost, dead = sorted(told(night), key=lambda i: i.id)
+        assert {t.matter for t in dead.troubles} >= {Matter.UNIT, Matter.VIP}
+        assert incident_message(dead).text.startswith(":red_circle:")
+        assert not incident_message(lost).text.startswith(":red_circle:")
+
+
+def test_the_last_real_server_that_falls_while_the_backup_is_lost_is_news_and_did_not_go_with_it() -> None:
+    pen = backup_lost().probe(150, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    pen.probe(150.5, "http", None, Outcome.UNHEALTHY)
+    pen.roll_call(152, answer("sv1", holds=True, weights=NO_WEB2), answer("sv2", error="no route to host"))
+    none = tuple(w for w in NO_WEB2 if w[0] != "http")
+    pen.check(153, "sv1", "web1", up=False)
+    pen.roll_call(168, answer("sv1", holds=True, weights=none), answer("sv2", error="no route to host"))
+    assert kinds(pen) == [(Kind.DIRECTOR_LOST, "sv2"), (Kind.SERVICE_DOWN, "http")]
+    lost = next(i for i in told(pen) if i.kind is Kind.DIRECTOR_LOST)
+    assert not any("web1" in fact for fact in facts(lost))
+
+
+def test_a_vip_that_fails_long_after_a_failover_that_nobody_felt_is_told_as_having_become_worse() -> None:
+    pen = Pen().all_well(60).says(100, "sv2", VrrpState.MASTER)
+    pen.roll_call(110, answer("sv1", error="no route to host"), answer("sv2", holds=True))
+    assert only(told(pen)).felt_since is None
+    pen.probe(104, "http", None, Outcome.HEALTHY, "").probe(150, "http", None, Outcome.UNHEALTHY)
+    assert only(told(pen)).felt_since is not None

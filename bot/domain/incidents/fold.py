@@ -24,7 +24,7 @@ from bot.domain.copies import replace
 from bot.domain.events import Recorded, RollCallTaken
 from bot.domain.fleet import Cluster
 from bot.domain.incidents.causes import tells_removal
-from bot.domain.incidents.gathering import PLACES, gathered, with_past
+from bot.domain.incidents.gathering import PLACES, gathered, is_restless, with_past
 from bot.domain.incidents.hearing import hear, was_missed
 from bot.domain.incidents.joining import detailed, joined
 from bot.domain.incidents.kinds import TAKEN_OUT, hold_of, is_felt_only, is_minor, primary
@@ -145,7 +145,15 @@ def _feel(work: Work) -> None:
     for incident in work.opens():
         felt = any(t.matter is Matter.VIP for t in incident.troubles)
         was = work.was(incident)
-        if felt and incident.felt_since is None and was is not None and was.due(work.at) and is_minor(was):
+        if felt and incident.felt_since is None and was is not None and _was_told_as_less(work, was):
             work.put(replace(incident, felt_since=work.at))
         elif not felt and incident.felt_since is not None:
             work.put(replace(incident, felt_since=None))
+
+
+def _was_told_as_less(work: Work, was: Incident) -> bool:
+    """Whether people know *was* as something that clients do not feel: as a small thing, or for a while already."""
+    if not was.due(work.at) or any(t.matter is Matter.VIP for t in was.troubles):
+        return False
+    moved = max((at for at in (was.moved_at, was.returned_at) if at is not None), default=was.opened_at)
+    return is_minor(was) or not (is_restless(work, was) or work.at - moved <= TAKEN_OUT)

@@ -8,7 +8,7 @@ from bot.domain.copies import replace
 from bot.domain.events import AgentSilenceChanged, HealthChanged, RollCallTaken
 from bot.domain.incidents.causes import fresh
 from bot.domain.incidents.joining import merged, opened
-from bot.domain.incidents.kinds import BURST, MINOR, OF_INSTANCES, TAKEN_OUT, is_felt_only, is_minor, primary
+from bot.domain.incidents.kinds import BURST, FELT, MINOR, OF_INSTANCES, TAKEN_OUT, is_felt_only, is_minor, primary
 from bot.domain.incidents.links import Links
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.incidents.work import Work
@@ -17,6 +17,7 @@ from bot.domain.troubles import Matter, Trouble
 
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
 PLACES = {matter: place for place, matter in enumerate(Matter)}
+TOTAL = frozenset({*FELT, Matter.VACANCY})  # what makes nobody be served any more
 OVER_WITH = PLANNED | {Cause.REMOVED}
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
 
@@ -31,7 +32,8 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     ]
     if not related:
         return _again(work, trouble) or _not_over(work, trouble, own) or opened(work, trouble)
-    if owner := next((i for i in related if trouble in i.troubles and is_old(work, i)), None):
+    owner = next((i for i in related if trouble in i.troubles), None)
+    if owner is not None and (is_old(work, owner) or _is_known(work, trouble, owner)):
         return owner  # what has been there for so long is not what made anything else happen just now
     if trouble.matter is Matter.VIP:
         # An effect stays where it was found: what else could explain it by now is told for itself.
@@ -45,7 +47,7 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
                 again = merged(work, again, other)
             return again
     first, *others = sorted(related, key=lambda i: (is_minor(i), i.id))
-    fresh = trouble.matter is Matter.VIP and work.at - _restless_at(work, first) <= TAKEN_OUT
+    fresh = trouble.matter is Matter.VIP and is_restless(work, first)
     goes_on = not first.troubles and trouble in first.seen  # it flaps, and is held open
     small = trouble.matter not in MINOR and is_minor(first) and first.due(work.at) and not fresh and not goes_on
     if small or (trouble not in first.troubles and trouble.matter is Matter.DIRECTOR and _is_last(work, first)):
@@ -58,11 +60,11 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     return first
 
 
-def _restless_at(work: Work, incident: Incident) -> datetime:
-    """When *incident* began, or one of its real servers last fell or rose: its clients may feel that for a while."""
+def is_restless(work: Work, incident: Incident) -> bool:
+    """Whether *incident* began, or one of its real servers fell or rose, so lately that clients may feel that still."""
     servers = {t.subject for t in incident.seen if t.matter is Matter.REAL_SERVER}
     moved = [h.since for (_, server), h in work.situation.health.items() if server in servers]
-    return max([incident.opened_at, *moved])
+    return work.at - max([incident.opened_at, *moved]) <= TAKEN_OUT
 
 
 def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:
@@ -132,6 +134,9 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
     if lost and _nobody_answers(work):
         return True  # whatever it is, it is what they have in common
     if not is_old(work, incident):
+        if trouble.matter in TOTAL and not is_minor(incident) and not is_restless(work, incident):
+            # A real server that has been out of the table for a while makes no client fail now, nor does a standby.
+            return Links(explains=own.explains, needs=own.needs - _idle(work)).meet(incident.explains, incident.needs)
         return trouble in incident.seen or own.meet(incident.explains, incident.needs)
     # The move is over, with all that it did. What is still of it is what became of the director that lost the role:
     # and what that does not hold any more it can neither lose nor give away.
@@ -143,6 +148,22 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
         for keys in (incident.explains, incident.needs)
     )
     return own.meet(explains, needs)
+
+
+def _is_known(work: Work, trouble: Trouble, owner: Incident) -> bool:
+    """Whether *trouble*, which is *owner*'s, is of what has been out of the table for a while."""
+    masters = work.situation.masters.values()
+    standby = trouble.matter is Matter.DIRECTOR and trouble.subject not in masters
+    if is_minor(owner) or is_restless(work, owner):
+        return False  # a small thing may become part of what is news
+    return standby or trouble.matter is Matter.REAL_SERVER
+
+
+def _idle(work: Work) -> frozenset[str]:
+    """The keys of what serves nobody while it is well: every director that is no MASTER; and those of real servers."""
+    idle = {d.name for d in work.cluster.directors} - set(work.situation.masters.values())
+    servers = {f"server:{s.name}" for s in work.cluster.real_servers}
+    return frozenset((*servers, *(f"{what}:{director}" for director in idle for what in ("host", "unit"))))
 
 
 def is_old(work: Work, incident: Incident) -> bool:
