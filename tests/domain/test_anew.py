@@ -117,16 +117,26 @@ def kinds(pen: Pen) -> list[tuple[Kind, str]]:
 def test_a_keepalived_that_is_stopped_while_the_backup_is_lost_is_the_story_of_the_dead_vip() -> None:
     pen = backup_lost()
     assert kinds(pen) == [(Kind.DIRECTOR_LOST, "sv2")]
-    pen.says(150, "sv1", VrrpState.STOP)
+    _stopped(pen, 150)
+
+
+def test_so_it_is_just_after_the_loss_of_the_backup_was_told_for_that_was_earlier() -> None:
+    pen = backup_lost()
+    del pen.lines[-1]
+    _stopped(pen, 118)
+
+
+def _stopped(pen: Pen, at: float) -> None:
+    pen.says(at, "sv1", VrrpState.STOP)
     stopped = answer("sv1", active=UnitActive.INACTIVE, weights=(), services=())
     for vip_first in (True, False):
         night = Pen(lines=list(pen.lines))
         if vip_first:
-            night.probe(150.9, "http", None, Outcome.UNHEALTHY)
-        night.roll_call(151, stopped, answer("sv2", error="no route to host"))
-        night.roll_call(152, stopped, answer("sv2", error="no route to host"))
+            night.probe(at + 0.9, "http", None, Outcome.UNHEALTHY)
+        night.roll_call(at + 1, stopped, answer("sv2", error="no route to host"))
+        night.roll_call(at + 2, stopped, answer("sv2", error="no route to host"))
         if not vip_first:
-            night.probe(152.5, "http", None, Outcome.UNHEALTHY)
+            night.probe(at + 2.5, "http", None, Outcome.UNHEALTHY)
         assert kinds(night) == [(Kind.DIRECTOR_LOST, "sv2"), (Kind.KEEPALIVED_STOPPED, "sv1")]
         lost, dead = sorted(told(night), key=lambda i: i.id)
         assert {t.matter for t in dead.troubles} >= {Matter.UNIT, Matter.VIP}

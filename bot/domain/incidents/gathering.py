@@ -61,10 +61,16 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
 
 
 def is_restless(work: Work, incident: Incident) -> bool:
-    """Whether *incident* began, or one of its real servers fell or rose, so lately that clients may feel that still."""
+    """Whether *incident* began, or one of its real servers fell or rose, so lately that clients may feel that still.
+
+    A lost director is known long after it was: its real servers fell when it did.
+    """
     servers = {t.subject for t in incident.seen if t.matter is Matter.REAL_SERVER}
     moved = [h.since for (_, server), h in work.situation.health.items() if server in servers]
-    return work.at - max([incident.opened_at, *moved]) <= TAKEN_OUT
+    fell = any(work.situation.failing_probes(server) for server in servers)
+    first = primary(incident)
+    known_late = first is not None and first.matter is Matter.DIRECTOR and fell
+    return work.at - max(moved if known_late else [incident.opened_at, *moved]) <= TAKEN_OUT
 
 
 def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:
