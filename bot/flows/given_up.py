@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from bot.flows.ports import Clock, MessageRef, Messenger
 
-# After it was given up, and again after each look, in seconds of reachable Slack: it may take a while over a post.
+# Seconds from giving it up to the first look, and from each look to the next: Slack may take a while over a post.
 LOOKS_AFTER = (15.0, 45.0, 240.0)
 # As many are remembered, the latest ones: while Slack fails at a message but answers otherwise, it is tried every few
 # seconds.
