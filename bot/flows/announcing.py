@@ -409,26 +409,28 @@ class Announcer:
             return
         known = {p.ref for p in self._chronicle.world.posted.values()} | {u.found.ref for u in self._standing.values()}
         for given, ref in carried_out:
-            if ref not in known:
-                await self._take_away(given, ref)
+            if ref in known or await self._is_dealt_with(given, ref):
+                self._given_up.done(given)
+            else:
+                self._given_up.keep(given)
 
-    async def _take_away(self, given: GivenUp, ref: MessageRef) -> None:
+    async def _is_dealt_with(self, given: GivenUp, ref: MessageRef) -> bool:
         untold = [key for key in given.keys if key not in self._chronicle.world.posted]
         if untold and len(given.keys) == 1:
             # It is all that tells of it: from now on it is what stands, to be recorded or corrected.
             self._standing[untold[0]] = Unrecorded(found=Found(ref=ref))
-            return
+            return True
         if untold:
-            self._given_up.keep(given)
-            return
+            return False
         log.warning("slack has carried out a post that was given up: it is taken away", keys=given.keys, ts=ref.ts)
         try:
             await self._messenger.delete(ref)
         except MessengerUnavailable as error:
             log.info("it could not be taken away so far", error=str(error))
-            self._given_up.keep(given)
+            return False
         except MessageRefused as error:
             log.error("slack does not let the bot take it away", error=str(error))
+        return True
 
     # --- the order of things ---
 

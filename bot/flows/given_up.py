@@ -60,7 +60,7 @@ class GivenUps:
         return any(g.due <= now for g in self._all)
 
     async def look(self, lookback: timedelta) -> list[tuple[GivenUp, MessageRef]]:
-        """Those of one place that stand in Slack, and where: they are looked for no more, but for :meth:`keep`.
+        """Those of one place that stand in Slack, and where: each is for :meth:`done` or :meth:`keep`.
 
         *lookback* is how far Slack's clock may be apart from this one. Raises MessengerUnavailable: then all stay due.
         """
@@ -70,12 +70,17 @@ class GivenUps:
         since = min(g.at for g in asked) - lookback
         names = [g.attempt for g in asked]
         found = await self._messenger.attempts(first.channel, names, thread_ts=first.thread_ts, since=since)
-        left = (self._looked_for(g) if g in asked else g for g in self._all if g.attempt not in found)
+        left = (self._looked_for(g) if g in asked and g.attempt not in found else g for g in self._all)
         self._all = deque((g for g in left if g is not None), maxlen=MOST)
         return [(g, found[g.attempt]) for g in asked if g.attempt in found]
 
+    def done(self, given: GivenUp) -> None:
+        """Look for *given* no more."""
+        self._all = deque((g for g in self._all if g.attempt != given.attempt), maxlen=MOST)
+
     def keep(self, given: GivenUp) -> None:
         """Look for *given* again, a while later."""
+        self.done(given)
         if (again := self._looked_for(given)) is not None:
             self._all.append(again)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
+from bot.adapters.messenger import SlackMessenger
 from bot.flows import given_up
+from bot.flows.ports import MessageRef
 from bot.local.slack.faults import Fault, FaultKind
 from tests.flows.desk import SITE, Desk, a_desk
 
@@ -113,6 +116,39 @@ async def test_where_slack_fails_at_that_it_is_tried_again(desk: Desk, kind: Fau
         await until(lambda: desk.made("chat.delete"))
         assert len(desk.texts()) == 1
         assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
+
+
+class Slow:
+    """A messenger that takes its time over taking a message away."""
+
+    def __init__(self, real: SlackMessenger) -> None:
+        self._real = real
+        self.asked, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def delete(self, ref: MessageRef) -> None:
+        self.asked.set()
+        await self.may_go_on.wait()
+        await self._real.delete(ref)
+
+
+async def test_it_is_remembered_until_it_is_taken_away(desk: Desk) -> None:
+    made: list[Slow] = []
+
+    def slow(real: SlackMessenger) -> Slow:
+        made.append(Slow(real))
+        return made[0]
+
+    async with desk.live(messenger=slow) as announcer:
+        late(desk)
+        desk.open(1)
+        await until(made[0].asked.is_set)
+        assert len(announcer._given_up) == 1
+        made[0].may_go_on.set()
+        await until(lambda: not len(announcer._given_up))
+        assert len(desk.texts()) == 1
 
 
 async def test_while_it_is_looked_for_the_news_goes_on(desk: Desk) -> None:
