@@ -159,7 +159,8 @@ def _director_of(trouble: Trouble) -> str:
 def _seen(trouble: Trouble, looked_at: Mapping[str, RollCallAnswer], state: Situation, *, rules: bool) -> bool:
     """Whether what *trouble* is about has just been looked at; *rules*: of a NAT path, also the SNAT rule."""
     if trouble.matter is Matter.VACANCY:
-        return bool(looked_at)
+        # Who was not asked just now may hold it as little as before: it is held again when somebody is found with it.
+        return bool(state.holders.get(trouble.subject)) or all(state.answered(d) is None for d in state.answers)
     answer = looked_at.get(_director_of(trouble))
     if answer is None:
         return False
@@ -242,7 +243,8 @@ def _processes(name: str, known: Answer) -> Iterator[Finding]:
         stopped = [p for p in ours if p.state.startswith(("T", "t"))]
         if stopped:
             what = " and ".join(f"its {p.role.value} (pid {p.pid})" for p in stopped)
-            why = f"keepalived on {name} is frozen: {what} is stopped by a signal (state T)"
+            are = "is" if len(stopped) == 1 else "are"
+            why = f"keepalived on {name} is frozen: {what} {are} stopped by a signal (state T)"
             yield Finding(trouble=trouble, why=why, proven=True)
         elif replaced := _replaced(known, now, roles):
             # One that is gone may be the first to end of a keepalived that is just being stopped.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from bot.domain.deeds import Deed
 from bot.domain.events import OutageMeasured, Sense
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
 from bot.domain.incidents.hearing import INSERTED
 from bot.domain.incidents.joining import LOST_QUORUM
-from bot.domain.incidents.kinds import primary
+from bot.domain.incidents.kinds import PRECEDENCE, primary
 from bot.domain.moments import moment
 from bot.domain.wording import listed
 from bot.views.words import outage, plural, span
@@ -52,28 +52,40 @@ def headline(incident: Incident) -> str:
     # What flaps stays open while it is calm: it is headed by what is so just now.
     well = incident.resolved_at is not None or (incident.flapping and not incident.troubles)
     left = () if well else _left(incident)
-    said = (_over if well or left else _open)(incident)
+    said = (_open if left is None else _over)(incident)
     if left:
         said += f" — {listed(left)}"
     return f"{said} — {_flaps(incident)}" if incident.flapping else said
 
 
-def _left(incident: Incident) -> tuple[str, ...]:
-    """What is still wrong, in words, where what *incident* is called by is over; nothing where it is not."""
+def _left(incident: Incident) -> tuple[str, ...] | None:
+    """What is still wrong, in words, where what *incident* is called by is over; None where it is not."""
     first = primary(incident)
     if first is None or incident.kind is Kind.DIRECTORS_LOST:
-        return ()
+        return None
     returned = first.matter is Matter.ROLE and incident.returned_at is not None
-    if any(t.matter is first.matter for t in incident.troubles) and not returned:
-        return ()
-    left = sorted(incident.troubles - {first})
-    return tuple(_STILL[t.matter].format(about=t.subject, new=incident.new_master) for t in left if t.matter in _STILL)
+    together = first.matter in _TOGETHER and any(t.matter is first.matter for t in incident.troubles)
+    if (first in incident.troubles or together) and not returned:
+        return None
+    return _still(incident, incident.troubles - {first})
 
 
+def _still(incident: Incident, left: Iterable[Trouble]) -> tuple[str, ...]:
+    """What of *left* is worth a word in a headline, in words: causes before effects."""
+    told = sorted((t for t in left if t.matter in _STILL), key=lambda t: (PRECEDENCE.index(t.matter), t))
+    return tuple(_STILL[t.matter].format(about=t.subject, new=incident.new_master) for t in told)
+
+
+# Of these a headline names all that are left, and not one alone.
+_TOGETHER = frozenset({Matter.REAL_SERVER, Matter.SERVICE, Matter.AGENT, Matter.WEIGHT, Matter.DIFFERENCE})
 _STILL = {
     Matter.ROLE: "{new} is MASTER",
     Matter.DIRECTOR: "{about} still does not answer",
+    Matter.CONTEST: "more than one director still holds the address of {about}",
     Matter.UNIT: "keepalived on {about} still does not run",
+    Matter.VACANCY: "the address of {about} is still held by nobody",
+    Matter.TABLE: "the IPVS table on {about} is still not complete",
+    Matter.CHECKER: "keepalived's health checker on {about} still does not work",
     Matter.SERVICE: "{about} still has no healthy real server",
     Matter.NAT: "{about} still cannot forward by NAT",
     Matter.VIP: "the VIP still does not answer",
@@ -175,7 +187,10 @@ def _quorum(incident: Incident) -> str:
 def _all_lost(incident: Incident) -> str:
     left = {t.subject for t in incident.troubles if t.matter is Matter.DIRECTOR}
     back = sorted({t.subject for t in incident.seen if t.matter in (Matter.DIRECTOR, Matter.BLIND)} - left)
-    if not back or not left:
+    if not left:
+        still = _still(incident, incident.troubles)
+        return f"{incident.cluster}: the directors answer again — {listed(still) or 'it is not over yet'}"
+    if not back:
         return f"{incident.cluster}: no director answers"
     answer, do = "answers" if len(back) == 1 else "answer", "does" if len(left) == 1 else "do"
     return f"{listed(back)} {answer} again — {listed(sorted(left))} still {do} not"

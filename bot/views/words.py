@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from bot.domain.events import Actor, OutageMeasured, Via
@@ -82,8 +82,9 @@ def outage(*measured: OutageMeasured) -> str:
     """How long a VIP could not be reached, and how exactly that is known; *measured* by the probes of its services.
 
     The first outage of each service is the outage of the VIP: together they bound it more closely than any does alone,
-    and where they contradict each other the finest one counts. What failed after that (a pool that still had a dead
-    real server in it, say) is told apart. Of one that came and went it is told how many probes failed.
+    and where they contradict each other the finest one counts. Later ones that all of these services had together are
+    further outages of it, the longest of which are told. What else failed after that (a pool that still had a dead real
+    server in it, say) is told apart. Of one that came and went it is told how many probes failed.
     """
     firsts: dict[str, OutageMeasured] = {}
     for one in sorted(measured, key=lambda m: m.first_bad_at):
@@ -91,12 +92,51 @@ def outage(*measured: OutageMeasured) -> str:
             firsts.setdefault(one.service, one)
     if not firsts:
         return _came_and_went(measured)
-    later = [m for m in measured if m is not firsts.get(m.service)]
+    again = _again([m for m in measured if m is not firsts.get(m.service)], firsts.keys())
+    told = sorted(sorted(again, key=_common_s)[-MOST_AGAIN:], key=_began)
     words = _bounds(list(firsts.values()))
-    if later:
+    words += "".join(f", again for {_bounds(outage)} from {clock(_began(outage))} UTC" for outage in told)
+    if len(again) > len(told):
+        words += f", and {plural(len(again) - len(told), 'more time')}"
+    apart = {id(m) for outage in (list(firsts.values()), *again) for m in outage}
+    if later := [m for m in measured if id(m) not in apart]:
         more = plural(sum(m.failed for m in later), "more probe")
         words += f"; {more} failed until {clock(max(m.last_bad_at for m in later))} UTC"
     return words
+
+
+MOST_AGAIN = 3  # further outages of one story that are told: more are counted
+AGAIN_S = 2.0  # a client that meets a dead real server fails for a moment: that is no outage of the VIP
+
+
+def _again(later: Sequence[OutageMeasured], services: Collection[str]) -> list[list[OutageMeasured]]:
+    """Those of *later* that all of *services* had together, outage by outage."""
+    found = []
+    left = [m for m in sorted(later, key=lambda m: m.first_bad_at) if not m.good]
+    while left:
+        first = left[0]
+        together = [_nearest(first, [m for m in left if m.service == service]) for service in services]
+        outage = [m for m in together if m is not None]
+        if len(outage) == len(services) and _common_s(outage) >= AGAIN_S:
+            found.append(outage)
+            left = [m for m in left if m not in outage]
+        else:
+            left.remove(first)
+    return found
+
+
+def _nearest(first: OutageMeasured, of: Sequence[OutageMeasured]) -> OutageMeasured | None:
+    """The one *of* these that has the most in common with *first*."""
+    return max(of, key=lambda m: _common_s([first, m]), default=None)
+
+
+def _common_s(outage: Sequence[OutageMeasured]) -> float:
+    """For how many seconds all of *outage* lasted at least; negative where they were apart."""
+    return (min(m.last_bad_at for m in outage) - max(m.first_bad_at for m in outage)).total_seconds()
+
+
+def _began(outage: Sequence[OutageMeasured]) -> datetime:
+    return min(m.first_bad_at for m in outage)
 
 
 def _came_and_went(measured: Iterable[OutageMeasured]) -> str:

@@ -42,11 +42,42 @@ def test_a_director_that_dies_soon_after_its_process_did_is_told_to_have_died() 
     assert (only(told(pen)).cause, only(told(pen)).open) == (Cause.CHILD_DIED, False)
     pen.says(123, "sv2", VrrpState.MASTER)
     pen.roll_call(130, answer("sv1", error="no route to host"), answer("sv2", holds=True, processes=BEFORE))
-    incident = only(told(pen))
+    first, incident = told(pen)
+    assert (first.cause, first.open) == (Cause.CHILD_DIED, False), "that story is over, and is not this one"
     assert (incident.kind, incident.open, incident.cause) == (Kind.FAILOVER, True, Cause.DIED)
     assert headline(incident) == "VI_1 failed over: sv1 → sv2 (unplanned: sv1 does not answer)"
     assert not any("started again" in fact for fact in facts(incident))
+    assert not any("started again" in note.text for note in incident.timeline)
+
+
+def test_a_move_that_is_taken_back_at_once_goes_on_when_it_is_made_again() -> None:
+    pen = returned(moved(killed()))
+    ended = only(told(pen)).resolved_at
+    assert ended is not None
+    pen.says(112, "sv2", VrrpState.MASTER)
+    pen.roll_call(120, answer("sv1", error="no route to host"), answer("sv2", holds=True, processes=BEFORE))
+    incident = only(told(pen))
+    assert (incident.open, incident.cause, incident.changes) == (True, Cause.DIED, 1)
+    assert not any("started again" in fact for fact in facts(incident)), "what was found before tells nothing of this"
     assert any("started again" in note.text for note in incident.timeline), "the timeline has it"
+
+
+def test_what_was_measured_of_one_move_is_not_told_of_the_next() -> None:
+    pen = returned(moved(killed().outage(101, 103.5))).says(123, "sv2", VrrpState.MASTER)
+    pen.roll_call(130, answer("sv1", error="no route to host"), answer("sv2", holds=True, processes=BEFORE))
+    first, second = told(pen)
+    assert (len(first.outages), second.outages) == (1, ())
+    pen.outage(121, 124)
+    first, second = told(pen)
+    assert (len(first.outages), len(second.outages)) == (1, 1)
+
+
+def test_what_was_measured_late_is_told_of_the_move_that_made_it() -> None:
+    pen = returned(moved(killed())).says(123, "sv2", VrrpState.MASTER)
+    pen.roll_call(130, answer("sv1", error="no route to host"), answer("sv2", holds=True, processes=BEFORE))
+    pen.outage(101, 103.5)
+    first, second = told(pen)
+    assert (len(first.outages), second.outages) == (1, ())
 
 
 def test_what_went_with_a_director_that_died_did_not_go_with_the_next_move() -> None:
@@ -62,7 +93,7 @@ def test_what_went_with_a_director_that_died_did_not_go_with_the_next_move() -> 
     pen.says(150, "sv2", VrrpState.MASTER)
     for at in (151, 152):
         pen.roll_call(at, frozen, answer("sv2", holds=True, processes=BEFORE))
-    incident = only(told(pen))
+    _, incident = told(pen)
     assert (incident.kind, incident.open) == (Kind.SPLIT_BRAIN, True)
     assert not any("web1" in fact for fact in facts(incident))
 
@@ -97,6 +128,7 @@ def test_what_befalls_one_that_is_well_again_and_fails_again_is_as_it_is() -> No
 # --- what clients feel, long after something that they did not feel ------------------------------------------------
 
 
+NO_WEB1 = tuple(w for w in WEIGHTS if w[:2] != ("http", "web1"))
 NO_WEB2 = tuple(w for w in WEIGHTS if w[:2] != ("http", "web2"))
 
 
@@ -156,9 +188,46 @@ def test_the_last_real_server_that_falls_while_the_backup_is_lost_is_news_and_di
     assert not any("web1" in fact for fact in facts(lost))
 
 
-def test_a_vip_that_fails_long_after_a_failover_that_nobody_felt_is_told_as_having_become_worse() -> None:
+def test_a_vip_that_fails_long_after_a_failover_is_a_story_of_its_own() -> None:
     pen = Pen().all_well(60).says(100, "sv2", VrrpState.MASTER)
     pen.roll_call(110, answer("sv1", error="no route to host"), answer("sv2", holds=True))
-    assert only(told(pen)).felt_since is None
     pen.probe(104, "http", None, Outcome.HEALTHY, "").probe(150, "http", None, Outcome.UNHEALTHY)
-    assert only(told(pen)).felt_since is not None
+    assert kinds(pen) == [(Kind.VIP_UNREACHABLE, "VI_1"), (Kind.FAILOVER, "VI_1")]
+
+
+def failed_over() -> Pen:
+    """sv1 is dead, with web1 inside of it, and sv2 serves."""
+    pen = Pen().all_well(60).says(100, "sv2", VrrpState.MASTER)
+    pen.probe(101, "http", "web1", Outcome.UNHEALTHY, "no answer").check(106, "sv2", "web1", up=False)
+    return pen.roll_call(110, answer("sv1", error="no route to host"), answer("sv2", holds=True, weights=NO_WEB1))
+
+
+def test_the_last_real_server_that_falls_after_a_failover_is_news_and_did_not_go_with_it() -> None:
+    pen = failed_over().probe(130, "http", None, Outcome.UNHEALTHY).probe(131, "http", "web2", Outcome.UNHEALTHY)
+    pen.check(132, "sv2", "web2", up=False)
+    none = tuple(w for w in WEIGHTS if w[0] != "http")
+    for at in (132, 150):
+        pen.roll_call(at, answer("sv1", error="no route to host"), answer("sv2", holds=True, weights=none))
+    assert kinds(pen) == [(Kind.FAILOVER, "VI_1"), (Kind.SERVICE_DOWN, "http")]
+    moved, dead = told(pen)
+    assert moved.also_down == ("web1",)
+    assert incident_message(dead).text == ":red_circle: http has no healthy real server"
+    assert not incident_message(moved).text.startswith(":red_circle:")
+
+
+def test_what_becomes_of_the_new_master_is_a_story_of_its_own() -> None:
+    pen = failed_over()
+    frozen = answer("sv2", holds=True, weights=NO_WEB1, processes=processes(stopped="VRRP"))
+    for at in (130, 132):
+        pen.roll_call(at, answer("sv1", error="no route to host"), frozen)
+    assert kinds(pen) == [(Kind.FAILOVER, "VI_1"), (Kind.KEEPALIVED_FROZEN, "sv2")]
+
+
+def test_what_becomes_of_the_old_master_is_its_story() -> None:
+    pen = Pen().all_well(60).says(100, "sv1", VrrpState.STOP).says(100.7, "sv2", VrrpState.MASTER)
+    stopped = answer("sv1", active=UnitActive.INACTIVE, weights=(), services=())
+    pen.roll_call(101, stopped, answer("sv2", holds=True))
+    for at in (150, 160):
+        pen.roll_call(at, answer("sv1", error="no route to host"), answer("sv2", holds=True))
+    pen.probe(151, "http", "web1", Outcome.UNHEALTHY, "no answer")
+    assert kinds(pen) == [(Kind.FAILOVER, "VI_1")]

@@ -54,6 +54,34 @@ def test_what_failed_after_the_outage_is_told_apart() -> None:
     )
 
 
+def both(*seconds: float) -> tuple[OutageMeasured, OutageMeasured]:
+    begins, ends = seconds
+    return (
+        measured("http", begins - 0.25, begins, ends, ends + 0.25, failed=100),
+        measured("dns", begins - 0.1, begins + 0.15, ends - 0.1, ends + 0.15, failed=90),
+    )
+
+
+def test_a_further_outage_of_all_services_is_told_as_such_and_not_as_a_few_failed_probes() -> None:
+    blip = measured("http", 8, 8.25, 8.25, 8.5, failed=1)
+    assert outage(*both(0, 3), blip, *both(20, 63)) == (
+        "3.1 s ± 0.1 s (190 failed probes), again for 43.1 s ± 0.1 s (190 failed probes) from 12:00:20 UTC; "
+        "1 more probe failed until 12:00:08 UTC"
+    )
+
+
+def test_what_one_service_alone_had_again_was_no_outage_of_the_vip() -> None:
+    alone = measured("http", 8, 8.25, 12.25, 12.5, failed=9)
+    assert outage(*both(0, 3), alone).endswith("; 9 more probes failed until 12:00:12 UTC")
+
+
+def test_of_many_further_outages_the_longest_are_told() -> None:
+    words = outage(*(one for begins in range(0, 600, 60) for one in both(begins, begins + 3 + begins / 60)))
+    assert words.count("again for") == 3
+    assert words.index("12:07:00") < words.index("12:08:00") < words.index("12:09:00")
+    assert words.endswith(" UTC, and 6 more times")
+
+
 def test_of_what_came_and_went_it_is_told_how_many_probes_failed() -> None:
     flicker = replace(measured("http", 0, 0.25, 4.25, 4.5, failed=9), good=8)
     assert outage(flicker) == "9 of 17 probes within 4.0 s"

@@ -8,7 +8,17 @@ from bot.domain.copies import replace
 from bot.domain.events import AgentSilenceChanged, HealthChanged, RollCallTaken
 from bot.domain.incidents.causes import fresh
 from bot.domain.incidents.joining import merged, opened
-from bot.domain.incidents.kinds import BURST, FELT, MINOR, OF_INSTANCES, TAKEN_OUT, is_felt_only, is_minor, primary
+from bot.domain.incidents.kinds import (
+    BURST,
+    FELT,
+    MINOR,
+    OF_INSTANCES,
+    TAKEN_OUT,
+    hold_of,
+    is_felt_only,
+    is_minor,
+    primary,
+)
 from bot.domain.incidents.links import Links
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.incidents.work import Work
@@ -33,7 +43,7 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     if not related:
         return _again(work, trouble) or _not_over(work, trouble, own) or opened(work, trouble)
     owner = next((i for i in related if trouble in i.troubles), None)
-    if owner is not None and (is_old(work, owner) or _is_known(work, trouble, owner)):
+    if owner is not None and (is_old(work, owner) or _is_known(work, owner)):
         return owner  # what has been there for so long is not what made anything else happen just now
     if trouble.matter is Matter.VIP:
         # An effect stays where it was found: what else could explain it by now is told for itself.
@@ -139,14 +149,14 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
     lost = trouble.matter is Matter.DIRECTOR and any(t.matter is Matter.DIRECTOR for t in incident.troubles)
     if lost and _nobody_answers(work):
         return True  # whatever it is, it is what they have in common
-    if not is_old(work, incident):
+    if not (is_old(work, incident) or _is_later(work, trouble, incident)):
         if trouble.matter in TOTAL and not is_minor(incident) and not is_restless(work, incident):
             # A real server that has been out of the table for a while makes no client fail now, nor does a standby.
             return Links(explains=own.explains, needs=own.needs - _idle(work)).meet(incident.explains, incident.needs)
         return trouble in incident.seen or own.meet(incident.explains, incident.needs)
     # The move is over, with all that it did. What is still of it is what became of the director that lost the role:
     # and what that does not hold any more it can neither lose nor give away.
-    if trouble.matter in OF_INSTANCES:
+    if trouble.matter in OF_INSTANCES or trouble.matter in TOTAL:
         return False
     others = {d.name for d in work.cluster.directors} - {incident.old_master}
     explains, needs = (
@@ -156,13 +166,19 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
     return own.meet(explains, needs)
 
 
-def _is_known(work: Work, trouble: Trouble, owner: Incident) -> bool:
-    """Whether *trouble*, which is *owner*'s, is of what has been out of the table for a while."""
-    masters = work.situation.masters.values()
-    standby = trouble.matter is Matter.DIRECTOR and trouble.subject not in masters
-    if is_minor(owner) or is_restless(work, owner):
-        return False  # a small thing may become part of what is news
-    return standby or trouble.matter is Matter.REAL_SERVER
+def _is_later(work: Work, trouble: Trouble, incident: Incident) -> bool:
+    """Whether *trouble* began so long after *incident*'s move that it is none of what that did."""
+    moved_at = incident.returned_at or incident.moved_at
+    if incident.old_master is None or moved_at is None:
+        return False
+    owner = work.find(lambda i: trouble in i.troubles)
+    since = owner.opened_at if owner is not None else _when(work, trouble)[0]
+    return since - max(moved_at, incident.opened_at) > TAKEN_OUT
+
+
+def _is_known(work: Work, owner: Incident) -> bool:
+    """Whether what is *owner*'s has been there for a while; a small thing may become part of what is news."""
+    return not (is_minor(owner) or is_restless(work, owner))
 
 
 def _idle(work: Work) -> frozenset[str]:
@@ -226,8 +242,7 @@ def _again(work: Work, trouble: Trouble) -> Incident | None:
             continue
         first = primary(incident)
         felt = trouble.matter is Matter.VIP and trouble in incident.seen and first is not None and is_minor(incident)
-        # A move that was meant does not go on in the next one, nor does one that was an address removed by hand.
-        if not (first == trouble or felt) or (trouble.matter is Matter.ROLE and incident.cause in OVER_WITH):
+        if not (first == trouble or felt) or (trouble.matter is Matter.ROLE and not _moves_on(work, incident)):
             continue
         again = replace(incident, resolved_at=None, changes=incident.changes + 1, calm_from=None, calm_until=None)
         if trouble.matter is Matter.ROLE:
@@ -235,6 +250,21 @@ def _again(work: Work, trouble: Trouble) -> Incident | None:
         work.by_id[again.id] = again
         return again
     return None
+
+
+def _moves_on(work: Work, incident: Incident) -> bool:
+    """Whether *incident*, a move that is over, goes on in the one of just now: that is seldom for the same reason.
+
+    It does where this is but the rest of that move, and where it is at least the third one within minutes.
+    """
+    ended = incident.resolved_at
+    if ended is None or incident.cause in OVER_WITH:
+        return False  # that one was meant, or was no move
+    before = (i for i in work.by_id.values() if i.id != incident.id and i.instance == incident.instance)
+    gaps = (incident.began_at - i.resolved_at for i in before if i.old_master and i.resolved_at and not i.withdrawn)
+    third = any(timedelta(0) <= gap <= AGAIN_WITHIN for gap in gaps)
+    instance = work.cluster.vrrp_instance(incident.subject)
+    return third or work.at - ended <= hold_of(Trouble(matter=Matter.VIP, subject=instance.name), work.cluster)
 
 
 def unmoved(incident: Incident) -> Incident:

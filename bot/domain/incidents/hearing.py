@@ -20,7 +20,7 @@ from bot.domain.health import Outcome
 from bot.domain.incidents.causes import GUESSED, word_cause
 from bot.domain.incidents.story import Cause, Incident, Stage
 from bot.domain.incidents.work import REMEMBERED, Work
-from bot.domain.situation import by_our_clock
+from bot.domain.situation import ASIDE, by_our_clock
 from bot.domain.troubles import Matter, Trouble
 
 
@@ -112,17 +112,16 @@ def _measured(work: Work, outage: OutageMeasured) -> None:
     """Probes measured an outage of a VIP: it belongs to the incident around it, or to one that is yet to open."""
     instance_name = work.cluster.service(outage.service).vrrp_instance
     work.outages = (*work.outages, outage)
-    owner = next(
-        (
-            i
-            for i in sorted(work.by_id.values(), key=lambda i: -i.id)
-            if i.instance == instance_name
-            and not i.withdrawn
-            and (i.open or outage.first_bad_at <= (i.resolved_at or work.at))
-            and outage.first_good_at >= i.opened_at - REMEMBERED
-        ),
-        None,
-    )
+    stories = [
+        i
+        for i in sorted(work.by_id.values(), key=lambda i: -i.id)
+        if i.instance == instance_name
+        and not i.withdrawn
+        and (i.open or outage.first_bad_at <= (i.resolved_at or work.at))
+        and outage.first_good_at >= i.opened_at - REMEMBERED
+    ]
+    # One that was over before the newest story began is no part of that where another one was going on.
+    owner = next((i for i in stories if i.began_at - ASIDE <= outage.first_good_at), next(iter(stories), None))
     if owner:
         work.put(replace(owner, outages=(*owner.outages, outage)))
 

@@ -62,8 +62,10 @@ def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
         needs=incident.needs if explained else _needs(work, incident, trouble),
         instance=incident.instance or (trouble.subject if trouble.matter in instances else None),
     )
-    if trouble.matter is Matter.BLIND:
-        # It lives, so it was not lost, whatever its silence looked like: it explains nothing of what others have.
+    silent = Trouble(matter=Matter.AGENT, subject=trouble.subject) in incident.seen
+    if trouble.matter is Matter.BLIND and not silent:
+        # It lives, so it was not lost, whatever its silence looked like: it explains nothing of what others have. But
+        # where its agent was silent, too, it is on its way back.
         lost = Trouble(matter=Matter.DIRECTOR, subject=trouble.subject)
         joined = replace(joined, seen=joined.seen - {lost}, explains=joined.explains - {f"host:{trouble.subject}"})
     joined = named(_restless(joined), work.cluster)

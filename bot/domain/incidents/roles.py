@@ -10,7 +10,7 @@ from bot.domain.fleet import VrrpInstance
 from bot.domain.incidents.causes import FIRM, cause_of, word_cause
 from bot.domain.incidents.gathering import gathered, is_old, unmoved, with_past
 from bot.domain.incidents.joining import joined, merged, opened
-from bot.domain.incidents.kinds import ROLL_CALL_HOLD, is_felt_only
+from bot.domain.incidents.kinds import ROLL_CALL_HOLD
 from bot.domain.incidents.story import Cause, Incident, Stage
 from bot.domain.incidents.work import REMEMBERED, Work
 from bot.domain.observed import UnitActive
@@ -150,9 +150,10 @@ def _returned(work: Work, incident: Incident, role: Trouble, old: str, new: str)
         )
         return
     at = _said_at(work, new, work.cluster.vrrp_instance(role.subject))
-    for felt in [i for i in work.opens() if is_felt_only(i) and i.instance == incident.instance]:
-        if work.at - felt.opened_at <= LATE:
-            incident = merged(work, incident, felt)
+    for gap in [i for i in work.opens() if i.instance == incident.instance and i.id != incident.id]:
+        # On its way back the address is nobody's for a moment, and clients may feel that.
+        if {t.matter for t in gap.seen} <= {Matter.VIP, Matter.VACANCY} and work.at - gap.opened_at <= LATE:
+            incident = merged(work, incident, gap)
     incident = with_past(work, incident, role)
     work.put(
         replace(incident, returned_at=work.at, new_master=new, holders=(new,) if found else ()),

@@ -109,10 +109,11 @@ class Work:
         return next((i for i in self.opens() if wanted(i)), None)
 
     def recent(self, instance: VrrpInstance) -> tuple[OutageMeasured, ...]:
-        """What was measured of *instance* in the time that a takeover may take."""
+        """What was measured of *instance* in the time that a takeover may take, but for what other stories tell."""
         since = self.at - timedelta(seconds=instance.takeover_s + 10)
         names = services_of(self.cluster, instance)
-        return tuple(o for o in self.outages if o.service in names and o.first_good_at >= since)
+        told = {o for i in self.by_id.values() if not i.withdrawn for o in i.outages}
+        return tuple(o for o in self.outages if o.service in names and o.first_good_at >= since and o not in told)
 
     def put(
         self, incident: Incident, note: str = "", *, at: datetime | None = None, stage: Stage | None = None

@@ -1,0 +1,136 @@
+"""Two things that befall a site one after the other: each is told, and nothing is told of what is over or is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.domain.events import RollCallAnswer, VrrpState
+from bot.domain.health import Outcome
+from bot.domain.incidents import Incident, Kind, Matter
+from bot.domain.observed import UnitActive
+from bot.views.incident import facts, headline, incident_message
+from tests.domain.test_removed import told
+
+from .reference import WEIGHTS, Pen, answer
+
+STOPPED: dict[str, Any] = {"active": UnitActive.INACTIVE, "weights": (), "services": ()}
+NO_ROUTE: dict[str, Any] = {"error": "no route to host"}
+NO_WEB2 = tuple(w for w in WEIGHTS if w[1] != "web2")
+
+
+def kinds(pen: Pen) -> list[tuple[Kind, str]]:
+    return sorted((i.kind, i.subject) for i in told(pen) if i.open)
+
+
+def of_kind(pen: Pen, kind: Kind) -> Incident:
+    (incident,) = (i for i in told(pen) if i.kind is kind)
+    return incident
+
+
+def both_stopped() -> Pen:
+    """keepalived is stopped on the standby, and a while later on the MASTER."""
+    pen = Pen().all_well(60).says(100, "sv2", VrrpState.STOP)
+    for at in (101, 103):
+        pen.roll_call(at, answer("sv1", holds=True), answer("sv2", **STOPPED))
+    pen.says(120, "sv1", VrrpState.STOP)
+    for at in (121, 123):
+        pen.roll_call(at, answer("sv1", **STOPPED), answer("sv2", **STOPPED))
+    return pen.probe(124, "http", None, Outcome.UNHEALTHY)
+
+
+def test_a_master_that_is_stopped_while_the_standby_does_not_run_is_news() -> None:
+    pen = both_stopped()
+    assert kinds(pen) == [(Kind.KEEPALIVED_STOPPED, "sv1"), (Kind.KEEPALIVED_STOPPED, "sv2")]
+    standby, dead = told(pen)
+    assert {t.matter for t in dead.troubles} == {Matter.UNIT, Matter.VACANCY, Matter.VIP}
+    assert incident_message(dead).text == ":red_circle: keepalived on sv1 is inactive"
+    assert incident_message(standby).text == ":large_yellow_circle: keepalived on sv2 is inactive"
+
+
+def test_an_address_is_vacant_until_somebody_is_found_with_it() -> None:
+    """A closer look at one director, and the other one was not asked for a while: it holds nothing for all that."""
+    vacant = "the address of VI_1 is held by no director"
+    pen = both_stopped()
+    pen.roll_call(140, answer("sv1", **STOPPED)).roll_call(140.1, answer("sv2", **STOPPED))
+    _, dead = told(pen)
+    assert vacant in facts(dead)
+    assert not any("held again" in note.text for note in dead.timeline)
+    pen.says(150, "sv1", VrrpState.MASTER).roll_call(151, answer("sv1", holds=True), answer("sv2", **STOPPED))
+    _, dead = told(pen)
+    assert f"was: {vacant}" in facts(dead)
+
+
+def test_one_of_two_that_runs_again_is_not_told_to_be_stopped() -> None:
+    pen = Pen().all_well(60)
+    for at in (101, 103):
+        pen.roll_call(at, answer("sv1", **STOPPED), answer("sv2", **STOPPED))
+    (incident,) = told(pen)
+    assert headline(incident) == "keepalived on sv1 is inactive"
+    pen.says(120, "sv1", VrrpState.MASTER).roll_call(121, answer("sv1", holds=True), answer("sv2", **STOPPED))
+    (incident,) = told(pen)
+    assert headline(incident) == "keepalived on sv1 runs again — keepalived on sv2 still does not run"
+
+
+def lost_standby(*, taken_out: bool = True) -> Pen:
+    """sv2 dies with web2 inside of it, and its agent falls silent."""
+    pen = Pen().all_well(60).probe(101, "http", "web2", Outcome.UNHEALTHY, "no answer").silent(110, "sv2")
+    if taken_out:
+        pen.check(110.5, "sv1", "web2", up=False)
+    for at in (111, 116, 126):
+        pen.roll_call(at, serving(taken_out), answer("sv2", **NO_ROUTE))
+    return pen
+
+
+def serving(taken_out: bool) -> RollCallAnswer:
+    return answer("sv1", holds=True, weights=NO_WEB2 if taken_out else WEIGHTS)
+
+
+def test_a_director_that_is_on_its_way_back_was_lost() -> None:
+    """Its network answers before its sshd does: that it lives tells nothing of why it was silent."""
+    pen = lost_standby()
+    assert kinds(pen) == [(Kind.DIRECTOR_LOST, "sv2")]
+    pen.roll_call(140, serving(True), answer("sv2", error="Connection refused", refused=True))
+    incident = of_kind(pen, Kind.DIRECTOR_LOST)
+    assert headline(incident) == (
+        "sv2 is back — web2 is still down, sv2 still does not let the bot in and the agent on sv2 is still silent"
+    )
+    pen.silent(141, "sv2", silent=False).all_well(142).probe(150, "http", "web2", Outcome.HEALTHY, "")
+    incident = of_kind(pen, Kind.DIRECTOR_LOST)
+    assert (incident.open, headline(incident)) == (False, "sv2 is back")
+
+
+def test_what_is_left_is_told_in_the_headline_whatever_it_is() -> None:
+    """sv1 has a dead web2 in its table: its health checker has not seen it."""
+    pen = lost_standby(taken_out=False)
+    for at in (140, 150):
+        pen.roll_call(at, serving(False), answer("sv2", weights=NO_WEB2))
+    pen.silent(151, "sv2", silent=False)
+    incident = of_kind(pen, Kind.DIRECTOR_LOST)
+    assert headline(incident) == (
+        "sv2 is back — keepalived's health checker on sv1 still does not work and web2 is still down"
+    )
+
+
+def test_when_every_director_is_back_nobody_says_that_none_answers() -> None:
+    pen = Pen().all_well(60).probe(101, "http", None, Outcome.UNHEALTHY)
+    for at in (110, 116, 126):
+        pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", **NO_ROUTE))
+    assert headline(of_kind(pen, Kind.DIRECTORS_LOST)) == "site: no director answers"
+    pen.all_well(150)
+    incident = of_kind(pen, Kind.DIRECTORS_LOST)
+    assert incident.open
+    assert headline(incident) == "site: the directors answer again — the VIP still does not answer"
+
+
+def test_the_moment_at_which_nobody_has_the_address_is_part_of_the_way_back() -> None:
+    pen = Pen().all_well(60).says(100, "sv1", VrrpState.STOP).says(100.7, "sv2", VrrpState.MASTER)
+    pen.roll_call(101, answer("sv1", **STOPPED), answer("sv2", holds=True))
+    pen.says(140, "sv1", VrrpState.BACKUP).roll_call(141, answer("sv1"), answer("sv2", holds=True))
+    pen.says(143, "sv2", VrrpState.BACKUP)
+    for at in (143.1, 143.3):
+        pen.roll_call(at, answer("sv1"), answer("sv2"))
+    assert Kind.NO_MASTER in {kind for kind, _ in kinds(pen)}, "nobody has it"
+    pen.says(143.4, "sv1", VrrpState.MASTER).all_well(144)
+    (incident,) = told(pen)
+    assert (incident.kind, incident.open) == (Kind.FAILOVER, False)
+    assert headline(incident) == "VI_1: sv1 is MASTER again"
