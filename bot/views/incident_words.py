@@ -53,6 +53,8 @@ def headline(incident: Incident) -> str:
     well = incident.resolved_at is not None or (incident.flapping and not incident.troubles)
     left = () if well else _left(incident)
     said = (_open if left is None else _over)(incident)
+    if left is None and incident.kind in (Kind.FAILOVER, Kind.FAILBACK) and _fails(incident, Matter.SERVICE):
+        left = (_nobody_left(incident),)
     if left:
         said += f" — {listed(left)}"
     return f"{said} — {_flaps(incident)}" if incident.flapping else said
@@ -162,8 +164,8 @@ def _unreachable(incident: Incident) -> str:
     services = listed(incident.services)
     if incident.why:
         return f"{incident.subject}: the VIP does not answer ({services}): {incident.why[0]}"
-    none = "" if incident.old_master else "; no director has taken over"
-    return f"{incident.subject}: the VIP does not answer ({services}){none}"
+    why = "" if incident.old_master else "; why is not known yet"
+    return f"{incident.subject}: the VIP does not answer ({services}){why}"
 
 
 def _silent(incident: Incident) -> str:
@@ -174,9 +176,12 @@ def _silent(incident: Incident) -> str:
 
 
 def _service(incident: Incident) -> str:
+    return _quorum(incident) or _nobody_left(incident)
+
+
+def _nobody_left(incident: Incident) -> str:
     services = _subjects(incident, Matter.SERVICE)
-    quorum = _quorum(incident)
-    return quorum or f"{services} {'have' if _are(services) == 'are' else 'has'} no healthy real server"
+    return f"{services} {'have' if _are(services) == 'are' else 'has'} no healthy real server"
 
 
 def _quorum(incident: Incident) -> str:
@@ -360,10 +365,10 @@ def _failover_facts(incident: Incident) -> list[str]:
     took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
     found.append(f"VIP unreachable for {took}" if took else no_outage(incident))
     if took and _fails(incident, Matter.VIP):
-        found.append("the VIP does not answer just now")
-    services = _subjects(incident, Matter.SERVICE)
+        # Some of its probes were good since: it may be gone again, or a dead real server be in its table yet.
+        found.append("the VIP does not answer reliably just now")
     if _fails(incident, Matter.SERVICE):
-        found.append(f"{services} {'have' if _are(services) == 'are' else 'has'} no healthy real server")
+        found.append(_nobody_left(incident))
     unknown = not took and (incident.unwatched or _unmeasured(incident) or _fails(incident, Matter.VIP))
     apart = incident.kind not in (Kind.SPLIT_BRAIN, Kind.VIP_REMOVED)
     if incident.returned_at and apart and not unknown:

@@ -105,6 +105,7 @@ def outage(*measured: OutageMeasured) -> str:
     return words
 
 
+FINEST_S = 0.1  # services that are probed one after the other can meet at a point: nothing is known that exactly
 MOST_AGAIN = 3  # further outages of one story that are told: more are counted
 AGAIN_S = 2.0  # a client that meets a dead real server fails for a moment: that is no outage of the VIP
 
@@ -155,7 +156,7 @@ def _bounds(measured: list[OutageMeasured]) -> str:
     least, most = _common(bounded)
     if most < least:
         least, most = min((_common([m]) for m in bounded), key=lambda bounds: bounds[1] - bounds[0])
-    return f"{span((least + most) / 2)} ± {span((most - least) / 2)} ({probes})"
+    return f"{span((least + most) / 2)} ± {span(max((most - least) / 2, FINEST_S))} ({probes})"
 
 
 def _common(measured: list[OutageMeasured]) -> tuple[float, float]:

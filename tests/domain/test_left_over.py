@@ -294,7 +294,7 @@ def test_a_vip_that_does_not_answer_is_not_back_yet() -> None:
     pen.roll_call(14, answer("sv1", error="no answer"), answer("sv2", holds=True))
     pen.outage(10, 19.5).probe(20, "http", None, UP).probe(25, "http", None, DOWN)
     (incident,) = incidents(pen)
-    assert facts(incident)[1] == "the VIP does not answer just now"
+    assert facts(incident)[1] == "the VIP does not answer reliably just now"
     assert incident_message(incident).text.startswith(":red_circle:")
 
 

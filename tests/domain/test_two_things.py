@@ -11,10 +11,11 @@ from bot.domain.observed import UnitActive
 from bot.views.incident import facts, headline, incident_message
 from tests.domain.test_removed import told
 
-from .reference import WEIGHTS, Pen, answer
+from .reference import WEIGHTS, Pen, answer, processes
 
 STOPPED: dict[str, Any] = {"active": UnitActive.INACTIVE, "weights": (), "services": ()}
 NO_ROUTE: dict[str, Any] = {"error": "no route to host"}
+NO_WEB1 = tuple(w for w in WEIGHTS if w[1] != "web1")
 NO_WEB2 = tuple(w for w in WEIGHTS if w[1] != "web2")
 
 
@@ -134,3 +135,44 @@ def test_the_moment_at_which_nobody_has_the_address_is_part_of_the_way_back() ->
     (incident,) = told(pen)
     assert (incident.kind, incident.open) == (Kind.FAILOVER, False)
     assert headline(incident) == "VI_1: sv1 is MASTER again"
+
+
+def stopped_failover() -> Pen:
+    """keepalived is stopped on sv1; sv2 serves, and people have been told."""
+    pen = Pen().all_well(60).says(100, "sv1", VrrpState.STOP).says(100.7, "sv2", VrrpState.MASTER)
+    return pen.roll_call(101.5, answer("sv1", **STOPPED), answer("sv2", holds=True))
+
+
+def test_real_servers_that_fall_one_by_one_after_a_failover_are_a_story_of_their_own() -> None:
+    pen = stopped_failover().probe(112, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    pen.roll_call(113, answer("sv1", **STOPPED), answer("sv2", holds=True))
+    assert kinds(pen) == [(Kind.FAILOVER, "VI_1"), (Kind.REAL_SERVER_DOWN, "web1")]
+    pen.check(114, "sv2", "web1", up=False).probe(121, "http", None, Outcome.UNHEALTHY)
+    pen.probe(123, "http", "web2", Outcome.UNHEALTHY, "connection refused").check(124, "sv2", "web2", up=False)
+    none = tuple(w for w in WEIGHTS if w[0] != "http")
+    for at in (125, 140):
+        pen.roll_call(at, answer("sv1", **STOPPED), answer("sv2", holds=True, weights=none))
+    assert kinds(pen) == [(Kind.FAILOVER, "VI_1"), (Kind.SERVICE_DOWN, "http")]
+    moved, dead = told(pen)
+    assert headline(moved) == "VI_1 failed over: sv1 → sv2 (planned: keepalived was stopped on sv1)"
+    assert headline(dead) == "http has no healthy real server"
+    assert "web1 and web2 are down" in facts(dead)
+    assert dead.felt_since is not None, "people know it as a real server that is down: the channel is told"
+
+
+def test_a_failover_after_which_soon_nobody_is_left_to_serve_is_told_to_have_become_worse() -> None:
+    pen = Pen().all_well(60).says(100, "sv2", VrrpState.MASTER)
+    pen.probe(101, "http", "web1", Outcome.UNHEALTHY, "no answer").check(106, "sv2", "web1", up=False)
+    pen.roll_call(106, answer("sv1", **NO_ROUTE), answer("sv2", holds=True, weights=NO_WEB1))
+    pen.probe(109, "http", None, Outcome.UNHEALTHY).probe(110, "http", "web2", Outcome.UNHEALTHY, "connection refused")
+    (incident,) = told(pen)
+    assert headline(incident).endswith(" — http has no healthy real server")
+    assert incident.felt_since is not None
+
+
+def test_a_new_master_that_freezes_is_news_however_soon() -> None:
+    pen = stopped_failover()
+    frozen = answer("sv2", holds=True, processes=processes(stopped="VRRP"))
+    for at in (108, 109):
+        pen.roll_call(at, answer("sv1", **STOPPED), frozen)
+    assert kinds(pen) == [(Kind.FAILOVER, "VI_1"), (Kind.KEEPALIVED_FROZEN, "sv2")]

@@ -27,7 +27,7 @@ from bot.domain.incidents.causes import tells_removal
 from bot.domain.incidents.gathering import PLACES, gathered, is_restless, with_past
 from bot.domain.incidents.hearing import hear, was_missed
 from bot.domain.incidents.joining import detailed, joined
-from bot.domain.incidents.kinds import TAKEN_OUT, hold_of, is_felt_only, is_minor, primary
+from bot.domain.incidents.kinds import FELT, TAKEN_OUT, hold_of, is_felt_only, is_minor, primary
 from bot.domain.incidents.notes import well_again, words_for
 from bot.domain.incidents.present import troubles_of
 from bot.domain.incidents.roles import away, had_moved, moved
@@ -143,9 +143,10 @@ def _over(incident: Incident, at: datetime) -> Incident:
 def _feel(work: Work) -> None:
     """Note since when clients feel what was told as something smaller: where that lasts, it is news (Due.WORSE)."""
     for incident in work.opens():
-        felt = any(t.matter is Matter.VIP for t in incident.troubles)
+        felt = any(t.matter in FELT for t in incident.troubles)
         was = work.was(incident)
-        if felt and incident.felt_since is None and was is not None and _was_told_as_less(work, was):
+        less = was is not None and (_was_told_as_less(work, was) or _is_nobody_left(work, was, incident))
+        if felt and incident.felt_since is None and less:
             work.put(replace(incident, felt_since=work.at))
         elif not felt and incident.felt_since is not None:
             work.put(replace(incident, felt_since=None))
@@ -157,3 +158,9 @@ def _was_told_as_less(work: Work, was: Incident) -> bool:
         return False
     moved = max((at for at in (was.moved_at, was.returned_at) if at is not None), default=was.opened_at)
     return is_minor(was) or not (is_restless(work, was) or work.at - moved <= TAKEN_OUT)
+
+
+def _is_nobody_left(work: Work, was: Incident, incident: Incident) -> bool:
+    """Whether a service has just lost its last real server in a story that people know as something else."""
+    before, now = (any(t.matter is Matter.SERVICE for t in i.troubles) for i in (was, incident))
+    return was.due(work.at) and now and not before

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot.domain.copies import replace
-from bot.domain.events import AgentSilenceChanged, HealthChanged, RollCallTaken
 from bot.domain.incidents.causes import fresh
 from bot.domain.incidents.joining import merged, opened
 from bot.domain.incidents.kinds import (
@@ -27,6 +26,7 @@ from bot.domain.troubles import Matter, Trouble
 
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
 PLACES = {matter: place for place, matter in enumerate(Matter)}
+OF_KEEPALIVED = frozenset({Matter.DIRECTOR, Matter.PROCESS, Matter.UNIT})  # what a director's part in VRRP needs
 TOTAL = frozenset({*FELT, Matter.VACANCY})  # what makes nobody be served any more
 OVER_WITH = PLANNED | {Cause.REMOVED}
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
@@ -89,7 +89,7 @@ def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:
     Signals of one event come by different ways: what a director says of it may be later than the last that the
     probes see of it. Whether they belong together is a matter of when it was, and not of when that was heard.
     """
-    since, until = _when(work, trouble)
+    since, until = work.when(trouble)
     own = work.links(trouble)
     for other in [i for i in work.by_id.values() if i.resolved_at is not None and not i.withdrawn]:
         assert other.resolved_at is not None
@@ -114,7 +114,7 @@ def _felt_at_first(work: Work, trouble: Trouble, other: Incident) -> bool:
 
 def _not_over(work: Work, trouble: Trouble, own: Links) -> Incident | None:
     """The incident that *trouble* began in and outlasts: it was called over too early, for want of that word."""
-    since, until = _when(work, trouble)
+    since, until = work.when(trouble)
     for incident in sorted(work.by_id.values(), key=lambda i: -i.id):
         ended = incident.resolved_at
         if ended is None or incident.withdrawn or work.at - ended > LATE:
@@ -124,22 +124,6 @@ def _not_over(work: Work, trouble: Trouble, own: Links) -> Incident | None:
             work.by_id[again.id] = again
             return again
     return None
-
-
-def _when(work: Work, trouble: Trouble) -> tuple[datetime, datetime]:
-    """From when to when *trouble* may have begun, where it begins with what was recorded just now."""
-    event = work.recorded.event
-    if isinstance(event, HealthChanged):
-        return event.since, event.since
-    if isinstance(event, AgentSilenceChanged):
-        return event.last_heard or work.recorded.at_source, work.recorded.at_source
-    if not isinstance(event, RollCallTaken):
-        return work.recorded.at_source, work.recorded.at_source
-    if trouble.matter is not Matter.ROLE:
-        return event.asked_at, event.asked_at
-    # It was found otherwise when that was looked at last: it moved at some time since then.
-    old = work.known.answers.get(work.known.masters.get(trouble.subject, ""))
-    return (old.asked_at if old is not None else event.asked_at), event.asked_at
 
 
 def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bool:
@@ -172,7 +156,11 @@ def _is_later(work: Work, trouble: Trouble, incident: Incident) -> bool:
     if incident.old_master is None or moved_at is None:
         return False
     owner = work.find(lambda i: trouble in i.troubles)
-    since = owner.opened_at if owner is not None else _when(work, trouble)[0]
+    since = dict(owner.began)[trouble] if owner is not None else work.when(trouble)[0]
+    # What becomes of the director that took over cannot be why it did.
+    taker = incident.new_master != incident.old_master and trouble.subject == incident.new_master
+    if taker and trouble.matter in OF_KEEPALIVED and incident.due(work.at):
+        return since > max(moved_at, incident.opened_at)
     return since - max(moved_at, incident.opened_at) > TAKEN_OUT
 
 
@@ -242,7 +230,7 @@ def _again(work: Work, trouble: Trouble) -> Incident | None:
             continue
         first = primary(incident)
         felt = trouble.matter is Matter.VIP and trouble in incident.seen and first is not None and is_minor(incident)
-        if not (first == trouble or felt) or (trouble.matter is Matter.ROLE and not _moves_on(work, incident)):
+        if not (first == trouble or felt) or (trouble.matter is Matter.ROLE and not _moves_on(work, trouble, incident)):
             continue
         again = replace(incident, resolved_at=None, changes=incident.changes + 1, calm_from=None, calm_until=None)
         if trouble.matter is Matter.ROLE:
@@ -252,7 +240,7 @@ def _again(work: Work, trouble: Trouble) -> Incident | None:
     return None
 
 
-def _moves_on(work: Work, incident: Incident) -> bool:
+def _moves_on(work: Work, role: Trouble, incident: Incident) -> bool:
     """Whether *incident*, a move that is over, goes on in the one of just now: that is seldom for the same reason.
 
     It does where this is but the rest of that move, and where it is at least the third one within minutes.
@@ -260,11 +248,10 @@ def _moves_on(work: Work, incident: Incident) -> bool:
     ended = incident.resolved_at
     if ended is None or incident.cause in OVER_WITH:
         return False  # that one was meant, or was no move
-    before = (i for i in work.by_id.values() if i.id != incident.id and i.instance == incident.instance)
+    before = (i for i in work.by_id.values() if i.id != incident.id and role in i.seen)
     gaps = (incident.began_at - i.resolved_at for i in before if i.old_master and i.resolved_at and not i.withdrawn)
     third = any(timedelta(0) <= gap <= AGAIN_WITHIN for gap in gaps)
-    instance = work.cluster.vrrp_instance(incident.subject)
-    return third or work.at - ended <= hold_of(Trouble(matter=Matter.VIP, subject=instance.name), work.cluster)
+    return third or work.at - ended <= hold_of(Trouble(matter=Matter.VIP, subject=role.subject), work.cluster)
 
 
 def unmoved(incident: Incident) -> Incident:

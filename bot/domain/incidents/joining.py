@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from bot.domain.copies import replace
 from bot.domain.incidents.kinds import CLEAR_AT_ONCE, hold_of, is_minor, named, primary
@@ -51,6 +52,7 @@ def _needs(work: Work, incident: Incident, trouble: Trouble) -> frozenset[str]:
 def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
     """*incident* with *trouble* in it, and called by the cause among what it has now."""
     own = work.links(trouble)
+    anew = [(trouble, work.when(trouble)[0])] if trouble not in incident.troubles else []
     instances = (Matter.CONTEST, Matter.VACANCY, Matter.ADDRESS, Matter.VIP)
     # Where a real server explains it already, that clients feel it looks for no other cause.
     explained = trouble.matter is Matter.VIP and any(t.matter is Matter.REAL_SERVER for t in incident.seen)
@@ -58,6 +60,7 @@ def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
         incident,
         troubles=incident.troubles | {trouble},
         seen=incident.seen | {trouble},
+        began=_begun(incident.began, *anew),
         explains=incident.explains | own.explains,
         needs=incident.needs if explained else _needs(work, incident, trouble),
         instance=incident.instance or (trouble.subject if trouble.matter in instances else None),
@@ -74,6 +77,12 @@ def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
     return joined
 
 
+def _begun(
+    began: tuple[tuple[Trouble, datetime], ...], *anew: tuple[Trouble, datetime]
+) -> tuple[tuple[Trouble, datetime], ...]:
+    return tuple({**dict(began), **dict(anew)}.items())
+
+
 def merged(work: Work, first: Incident, other: Incident) -> Incident:
     """*first* with all that belonged to *other*, which turned out to be part of it."""
     told = first if first.old_master is not None else other
@@ -87,6 +96,7 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
         acknowledged_at=taken.acknowledged_at if taken else None,
         troubles=first.troubles | other.troubles,
         seen=first.seen | other.seen,
+        began=_begun(other.began, *first.began),
         explains=first.explains | other.explains,
         needs=first.needs | other.needs,
         instance=first.instance or other.instance,

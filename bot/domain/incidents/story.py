@@ -90,7 +90,8 @@ class Note:
 class Incident:
     """One story. ``id`` is the sequence of the event that opened it; ``hold_until`` is when it is told at the latest.
 
-    ``troubles`` are what is wrong now, ``seen`` all that ever belonged to it. ``outages`` are what the probes of the
+    ``troubles`` are what is wrong now, ``seen`` all that ever belonged to it, and ``began`` since when each of them was
+    so the last time. ``outages`` are what the probes of the
     VIP measured during it; ``also_down`` are real servers that went with it, ``inside`` those of them that
     live inside a director, each with that. ``said`` is what was found of the trouble
     that it is called by, in words, ``evidence`` all that was found, ``found`` what each trouble showed last, ``why``
@@ -120,6 +121,7 @@ class Incident:
     hold_until: datetime
     troubles: frozenset[Trouble] = frozenset()
     seen: frozenset[Trouble] = frozenset()
+    began: tuple[tuple[Trouble, datetime], ...] = ()
     explains: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
     settled: bool = False

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from operator import is_
 
 from bot.domain.copies import replace
-from bot.domain.events import OutageMeasured, Recorded
+from bot.domain.events import AgentSilenceChanged, HealthChanged, OutageMeasured, Recorded, RollCallTaken
 from bot.domain.fleet import Cluster, VrrpInstance
 from bot.domain.incidents.kinds import named
 from bot.domain.incidents.links import Links, links
@@ -16,7 +16,7 @@ from bot.domain.incidents.present import services_of
 from bot.domain.incidents.story import Incident, Incidents, Note, Stage
 from bot.domain.mutes import Mutes
 from bot.domain.situation import Situation
-from bot.domain.troubles import Trouble
+from bot.domain.troubles import Matter, Trouble
 
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
 UNTOLD = timedelta(hours=12)  # and what of them nobody could be told so far, for as long as it is news
@@ -107,6 +107,21 @@ class Work:
     def find(self, wanted: Callable[[Incident], bool]) -> Incident | None:
         """The first of those that are not over that is *wanted*."""
         return next((i for i in self.opens() if wanted(i)), None)
+
+    def when(self, trouble: Trouble) -> tuple[datetime, datetime]:
+        """From when to when *trouble* may have begun, where it begins with what was recorded just now."""
+        event = self.recorded.event
+        if isinstance(event, HealthChanged):
+            return event.since, event.since
+        if isinstance(event, AgentSilenceChanged):
+            return event.last_heard or self.recorded.at_source, self.recorded.at_source
+        if not isinstance(event, RollCallTaken):
+            return self.recorded.at_source, self.recorded.at_source
+        if trouble.matter is not Matter.ROLE:
+            return event.asked_at, event.asked_at
+        # It was found otherwise when that was looked at last: it moved at some time since then.
+        old = self.known.answers.get(self.known.masters.get(trouble.subject, ""))
+        return (old.asked_at if old is not None else event.asked_at), event.asked_at
 
     def recent(self, instance: VrrpInstance) -> tuple[OutageMeasured, ...]:
         """What was measured of *instance* in the time that a takeover may take, but for what other stories tell."""
