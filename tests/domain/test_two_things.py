@@ -176,3 +176,29 @@ def test_a_new_master_that_freezes_is_news_however_soon() -> None:
     for at in (108, 109):
         pen.roll_call(at, answer("sv1", **STOPPED), frozen)
     assert kinds(pen) == [(Kind.FAILOVER, "VI_1"), (Kind.KEEPALIVED_FROZEN, "sv2")]
+
+
+def test_a_second_plug_that_is_pulled_a_while_after_the_first_is_news() -> None:
+    """Its real server falls before it is known to be lost itself."""
+    pen = Pen().all_well(60).probe(100.5, "http", None, Outcome.UNHEALTHY).says(102, "sv2", VrrpState.MASTER)
+    pen.probe(103, "http", "web1", Outcome.UNHEALTHY, "no answer").check(106, "sv2", "web1", up=False)
+    pen.roll_call(106, answer("sv1", **NO_ROUTE), answer("sv2", holds=True, weights=NO_WEB1))
+    pen.probe(110, "http", None, Outcome.HEALTHY, "").probe(120, "http", None, Outcome.UNHEALTHY)
+    pen.probe(121, "http", "web2", Outcome.UNHEALTHY, "no answer")
+    moved, dead = told(pen)
+    assert (moved.also_down, moved.kind) == (("web1",), Kind.FAILOVER)
+    assert (dead.kind, dead.subject) == (Kind.SERVICE_DOWN, "http")
+    pen.roll_call(122, answer("sv1", **NO_ROUTE), answer("sv2", **NO_ROUTE))
+    for at in (126, 131):
+        pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", **NO_ROUTE))
+    (site,) = told(pen)
+    assert site.id > dead.id, "a message of its own"
+    assert headline(site) == "site: no director answers"
+
+
+def test_two_plugs_that_are_pulled_together_are_one_story() -> None:
+    pen = Pen().all_well(60).probe(100.5, "http", None, Outcome.UNHEALTHY)
+    for at in (101, 107, 112):
+        pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", **NO_ROUTE))
+    (site,) = told(pen)
+    assert headline(site) == "site: no director answers"

@@ -60,7 +60,8 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     fresh = trouble.matter is Matter.VIP and is_restless(work, first)
     goes_on = not first.troubles and trouble in first.seen  # it flaps, and is held open
     small = trouble.matter not in MINOR and is_minor(first) and first.due(work.at) and not fresh and not goes_on
-    if small or (trouble not in first.troubles and trouble.matter is Matter.DIRECTOR and _is_last(work, first)):
+    lost = trouble.matter is Matter.DIRECTOR and trouble not in first.troubles
+    if small or (lost and _is_last(work, trouble, first)):
         # People have been told of a small thing; its cause is news, and a change of an old message is not. Nor is
         # it where one director's loss was told long ago, and the last one is lost now.
         first, others = opened(work, trouble), related
@@ -142,9 +143,8 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
     # and what that does not hold any more it can neither lose nor give away.
     if trouble.matter in OF_INSTANCES or trouble.matter in TOTAL:
         return False
-    others = {d.name for d in work.cluster.directors} - {incident.old_master}
     explains, needs = (
-        frozenset(k for k in keys if not k.startswith(("role:", "vip:")) and k.partition(":")[2] not in others)
+        frozenset(k for k in keys if not k.startswith(("role:", "vip:")) and k.endswith(f":{incident.old_master}"))
         for keys in (incident.explains, incident.needs)
     )
     return own.meet(explains, needs)
@@ -184,10 +184,15 @@ def is_old(work: Work, incident: Incident) -> bool:
     return work.at - max(moved_at, incident.opened_at) > AGAIN_WITHIN
 
 
-def _is_last(work: Work, incident: Incident) -> bool:
-    """Whether no director is left, long after *incident* was told of one."""
-    long_ago = is_old(work, incident) or work.at - incident.opened_at > AGAIN_WITHIN
-    return long_ago and _nobody_answers(work)
+def _is_last(work: Work, trouble: Trouble, incident: Incident) -> bool:
+    """Whether no director is left with *trouble*, a while after *incident* was told of another one."""
+    if not _nobody_answers(work):
+        return False
+    silent = work.situation.answers[trouble.subject].silent_since
+    lost = {t.subject for t in incident.troubles if t.matter is Matter.DIRECTOR}
+    before = [since for d in lost if (since := work.situation.answers[d].silent_since) is not None]
+    apart = silent is not None and bool(before) and silent - min(before) > TAKEN_OUT and incident.due(work.at)
+    return apart or is_old(work, incident) or work.at - incident.opened_at > AGAIN_WITHIN
 
 
 def _nobody_answers(work: Work) -> bool:
