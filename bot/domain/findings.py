@@ -384,6 +384,9 @@ def _kept(
     spoke = [claim.at for (director, _), claim in state.claims.items() if director == name]
     if spoke and at - max(spoke) <= bound:
         return  # a keepalived that has just started takes every real server to be alive until it has checked it
+    back_since = state.answers[name].back_since
+    if back_since is not None and at - back_since <= bound:
+        return  # what the bot could not reach then, it may have reached: a real server inside of it, say
     kept = [
         m.real_server
         for m in service.members

@@ -202,3 +202,32 @@ def test_two_plugs_that_are_pulled_together_are_one_story() -> None:
         pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", **NO_ROUTE))
     (site,) = told(pen)
     assert headline(site) == "site: no director answers"
+
+
+def test_a_director_that_was_cut_off_is_not_blamed_for_what_only_the_bot_could_not_reach() -> None:
+    """web1 lives inside sv1: while the link of that is down the probes reach neither, and sv1's checks reach web1."""
+    pen = (
+        Pen().all_well(60).says(102, "sv2", VrrpState.MASTER).probe(101, "http", "web1", Outcome.UNHEALTHY, "no answer")
+    )
+    pen.check(106, "sv2", "web1", up=False)
+    for at in (103, 110, 125):
+        pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", holds=True, weights=NO_WEB1))
+    for at in (140, 150):
+        pen.roll_call(at, answer("sv1"), answer("sv2", holds=True, weights=NO_WEB1))
+    assert kinds(pen) == [(Kind.FAILOVER, "VI_1")]
+    assert not any("health checker" in fact for fact in facts(told(pen)[0]))
+    for at in (180, 182):
+        pen.roll_call(at, answer("sv1"), answer("sv2", holds=True, weights=NO_WEB1))
+    assert any("health checker" in fact for incident in told(pen) for fact in facts(incident)), "it had its time"
+
+
+def test_a_real_server_that_was_down_for_a_while_is_not_told_to_be_part_of_what_clients_feel_now() -> None:
+    pen = Pen().all_well(60).probe(100, "http", "web2", Outcome.UNHEALTHY, "connection refused")
+    pen.check(102, "sv1", "web2", up=False).check(102, "sv2", "web2", up=False)
+    out: dict[str, Any] = {"weights": NO_WEB2}
+    pen.roll_call(103, answer("sv1", holds=True, **out), answer("sv2", **out))
+    pen.probe(120, "http", None, Outcome.UNHEALTHY).roll_call(
+        121, answer("sv1", holds=True, **out), answer("sv2", **out)
+    )
+    server, vip = told(pen)
+    assert (server.kind, server.withdrawn, vip.kind) == (Kind.REAL_SERVER_DOWN, False, Kind.VIP_UNREACHABLE)

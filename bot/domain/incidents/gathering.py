@@ -22,6 +22,7 @@ from bot.domain.incidents.links import Links
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.incidents.work import Work
 from bot.domain.situation import ASIDE, LATE
+from bot.domain.situation.checks import in_table
 from bot.domain.troubles import Matter, Trouble
 
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
@@ -45,6 +46,9 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     owner = next((i for i in related if trouble in i.troubles), None)
     if owner is not None and (is_old(work, owner) or _is_known(work, owner)):
         return owner  # what has been there for so long is not what made anything else happen just now
+    if owner is not None and trouble.matter is Matter.REAL_SERVER and _is_out(work, trouble.subject, owner):
+        # Nor is a real server that has been out of the table for a while; but what explains it may be known only now.
+        related = [i for i in related if i is owner or own.needs & i.explains]
     if trouble.matter is Matter.VIP:
         # An effect stays where it was found: what else could explain it by now is told for itself.
         related = [i for i in related if trouble in i.troubles] or related
@@ -148,6 +152,17 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
         for keys in (incident.explains, incident.needs)
     )
     return own.meet(explains, needs)
+
+
+def _is_out(work: Work, server: str, owner: Incident) -> bool:
+    """Whether *server* fell a while ago, and no client is sent to it any more."""
+    answers = [
+        (service.name, work.situation.answered(work.situation.masters.get(service.vrrp_instance or "", "")))
+        for service in work.cluster.services_of(server)
+    ]
+    sent = [answer is None or in_table(answer, service, server) is not False for service, answer in answers]
+    fallen = [h.since for (_, name), h in work.situation.health.items() if name == server]
+    return not any(sent) and work.at - max(fallen, default=owner.opened_at) > TAKEN_OUT
 
 
 def _is_later(work: Work, trouble: Trouble, incident: Incident) -> bool:

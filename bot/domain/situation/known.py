@@ -85,7 +85,7 @@ class Answer:
     """A director's last answer to a roll call, and when it was recorded and asked for.
 
     ``before`` is the last one before it in which the director did answer; ``silent_since`` when it was first asked in
-    vain; ``tries`` how often it was asked in vain in a row.
+    vain; ``tries`` how often it was asked in vain in a row; ``back_since`` when it was first asked after that and did.
     """
 
     answer: RollCallAnswer
@@ -94,6 +94,7 @@ class Answer:
     before: RollCallAnswer | None = None
     silent_since: datetime | None = None
     tries: int = 0
+    back_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,7 +184,9 @@ def _held(state: Situation, instance: VrrpInstance, asked_at: datetime, at: date
 def _answer(known: Answer | None, answer: RollCallAnswer, event: RollCallTaken, at: datetime) -> Answer:
     before = None if known is None else filled(known)
     if answer.answered:
-        return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before)
+        was_away = known is not None and not known.answer.answered
+        back_since = event.asked_at if was_away else known.back_since if known is not None else None
+        return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before, back_since=back_since)
     since = known.silent_since if known is not None and known.silent_since is not None else event.asked_at
     tries = 1 + (known.tries if known is not None else 0)
     return Answer(answer=answer, at=at, asked_at=event.asked_at, before=before, silent_since=since, tries=tries)
