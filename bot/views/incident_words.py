@@ -74,12 +74,18 @@ def _left(incident: Incident) -> tuple[str, ...] | None:
 
 def _still(incident: Incident, left: Iterable[Trouble]) -> tuple[str, ...]:
     """What of *left* is worth a word in a headline, in words: causes before effects."""
-    told = sorted((t for t in left if t.matter in _STILL), key=lambda t: (PRECEDENCE.index(t.matter), t))
+    lost = {t.subject for t in left if t.matter is Matter.DIRECTOR}
+    told = sorted(
+        # Of what was wrong on a director that has died, nothing more is known than that.
+        (t for t in left if t.matter in _STILL and (t.matter not in _OF_DIRECTORS or t.subject not in lost)),
+        key=lambda t: (PRECEDENCE.index(t.matter), t),
+    )
     return tuple(_STILL[t.matter].format(about=t.subject, new=incident.new_master) for t in told)
 
 
 # Of these a headline names all that are left, and not one alone.
 _TOGETHER = frozenset({Matter.REAL_SERVER, Matter.SERVICE, Matter.AGENT, Matter.WEIGHT, Matter.DIFFERENCE})
+_OF_DIRECTORS = frozenset({Matter.UNIT, Matter.TABLE, Matter.CHECKER, Matter.NAT, Matter.AGENT, Matter.COMPLAINT})
 _STILL = {
     Matter.ROLE: "{new} is MASTER",
     Matter.DIRECTOR: "{about} still does not answer",

@@ -292,14 +292,14 @@ def test_a_vip_that_does_not_answer_is_not_back_yet() -> None:
     assert incident_message(incident).text.startswith(":red_circle:")
     pen = Pen().all_well(0).probe(10, "http", None, DOWN).says(12, "sv2", VrrpState.MASTER)
     pen.roll_call(14, answer("sv1", error="no answer"), answer("sv2", holds=True))
-    pen.outage(10, 19.5).probe(20, "http", None, UP).probe(25, "http", None, DOWN)
+    pen.outage(10, 14.5).probe(15, "http", None, UP).probe(16, "http", None, DOWN)
     (incident,) = incidents(pen)
     assert facts(incident)[1] == "the VIP does not answer reliably just now"
     assert incident_message(incident).text.startswith(":red_circle:")
 
 
 def test_of_a_service_without_a_healthy_real_server_no_more_is_said_than_that() -> None:
-    (incident,) = incidents(lost_with((20, "web1", DOWN), (20, "web2", DOWN)))
+    (incident,) = incidents(lost_with((16, "web1", DOWN), (16, "web2", DOWN)))
     assert facts(incident)[:2] == ["no probe of the VIP failed", "http has no healthy real server"]
     assert incident_message(incident).text.startswith(":red_circle:")
 
@@ -313,7 +313,7 @@ def test_that_nothing_was_measured_is_said_of_a_vip_that_nothing_explains_too() 
 
 
 def test_a_real_server_is_called_inside_of_the_lost_director_only_where_it_lives_there() -> None:
-    probes = ((20, "web1", DOWN), (20, "web2", DOWN))
+    probes = ((16, "web1", DOWN), (16, "web2", DOWN))
     (incident,) = incidents(lost_with(*probes))
     assert facts(incident)[-2:] == ["web1 went with it: inside sv1", "web2 went with it: at the same time"]
     apart = replace(SITE, real_servers=tuple(replace(r, host=None) for r in SITE.real_servers))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from bot.domain.events import RollCallAnswer, VrrpState
+from bot.domain.events import HealthChanged, NatPath, RollCallAnswer, VrrpState
 from bot.domain.health import Outcome
 from bot.domain.incidents import Incident, Kind, Matter
 from bot.domain.observed import UnitActive
 from bot.views.incident import facts, headline, incident_message
 from tests.domain.test_removed import told
 
-from .reference import WEIGHTS, Pen, answer, processes
+from .reference import NOON, WEIGHTS, Pen, answer, processes
 
 STOPPED: dict[str, Any] = {"active": UnitActive.INACTIVE, "weights": (), "services": ()}
 NO_ROUTE: dict[str, Any] = {"error": "no route to host"}
@@ -162,9 +163,13 @@ def test_real_servers_that_fall_one_by_one_after_a_failover_are_a_story_of_their
 
 def test_a_failover_after_which_soon_nobody_is_left_to_serve_is_told_to_have_become_worse() -> None:
     pen = Pen().all_well(60).says(100, "sv2", VrrpState.MASTER)
-    pen.probe(101, "http", "web1", Outcome.UNHEALTHY, "no answer").check(106, "sv2", "web1", up=False)
-    pen.roll_call(106, answer("sv1", **NO_ROUTE), answer("sv2", holds=True, weights=NO_WEB1))
-    pen.probe(109, "http", None, Outcome.UNHEALTHY).probe(110, "http", "web2", Outcome.UNHEALTHY, "connection refused")
+    pen.probe(101, "http", "web1", Outcome.UNHEALTHY, "no answer").check(101.5, "sv2", "web1", up=False)
+    pen.roll_call(102, answer("sv1", **NO_ROUTE), answer("sv2", holds=True, weights=NO_WEB1))
+    # They fail since 4 s after the move, and it takes the probes a few failures to say so.
+    failing: dict[str, Any] = {"cluster": "site", "service": "http", "outcome": Outcome.UNHEALTHY, "reason": "refused"}
+    since = NOON + timedelta(seconds=104)
+    for server in (None, "web2"):
+        pen.at(107, HealthChanged(**failing, real_server=server, since=since))
     (incident,) = told(pen)
     assert headline(incident).endswith(" — http has no healthy real server")
     assert incident.felt_since is not None
@@ -231,3 +236,43 @@ def test_a_real_server_that_was_down_for_a_while_is_not_told_to_be_part_of_what_
     )
     server, vip = told(pen)
     assert (server.kind, server.withdrawn, vip.kind) == (Kind.REAL_SERVER_DOWN, False, Kind.VIP_UNREACHABLE)
+
+
+def test_an_interface_of_the_new_master_that_dies_soon_after_the_failover_is_news() -> None:
+    pen = stopped_failover()
+    for name in ("http", "dns-udp"):
+        pen.probe(110, name, None, Outcome.UNHEALTHY)
+    moved, vip = told(pen)
+    assert (moved.kind, vip.kind) == (Kind.FAILOVER, Kind.VIP_UNREACHABLE)
+    for at in (111, 117, 127):
+        pen.roll_call(at, answer("sv1", **STOPPED), answer("sv2", **NO_ROUTE))
+    assert kinds(pen) == [(Kind.DIRECTOR_LOST, "sv2"), (Kind.FAILOVER, "VI_1")]
+    assert incident_message(of_kind(pen, Kind.DIRECTOR_LOST)).text == ":red_circle: sv2 does not answer"
+
+
+def test_what_is_found_late_of_a_vip_that_fails_since_the_move_is_part_of_it() -> None:
+    """sv2 took over, and cannot forward: that takes a closer look, which comes a while later."""
+    pen = Pen().all_well(60).says(100, "sv2", VrrpState.MASTER).probe(101, "http", None, Outcome.UNHEALTHY)
+    pen.roll_call(106, answer("sv1", **NO_ROUTE), answer("sv2", holds=True))
+    broken = NatPath(ip_forward=False, conntrack=True, snat=True)
+    for at in (125, 127):
+        pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", holds=True, nat=broken))
+    (incident,) = told(pen)
+    assert incident.kind is Kind.FAILOVER
+    assert any("ip_forward" in fact for fact in facts(incident))
+
+
+def test_a_director_that_dies_and_comes_back_unnoticed_by_clients_alone_was_never_told() -> None:
+    """What nobody was told of is forgotten, unless clients felt it."""
+    pen = stopped_failover()
+    for name in ("http", "dns-udp"):
+        pen.probe(110, name, None, Outcome.UNHEALTHY)
+    pen.silent(114, "sv2")
+    for at in (111, 117):
+        pen.roll_call(at, answer("sv1", **STOPPED), answer("sv2", **NO_ROUTE))
+    vip = told(pen)[1]
+    assert vip.due(NOON + timedelta(seconds=117)), "it was told as a dead VIP: a silent agent does not take that back"
+    pen.silent(119, "sv2", silent=False).roll_call(120, answer("sv1", **STOPPED), answer("sv2", holds=True))
+    for name in ("http", "dns-udp"):
+        pen.probe(121, name, None, Outcome.HEALTHY, "")
+    assert [i.withdrawn for i in told(pen)] == [False, False]

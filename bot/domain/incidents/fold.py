@@ -24,10 +24,10 @@ from bot.domain.copies import replace
 from bot.domain.events import Recorded, RollCallTaken
 from bot.domain.fleet import Cluster
 from bot.domain.incidents.causes import tells_removal
-from bot.domain.incidents.gathering import PLACES, gathered, is_restless, with_past
+from bot.domain.incidents.gathering import PLACES, gathered, with_past
 from bot.domain.incidents.hearing import hear, was_missed
 from bot.domain.incidents.joining import detailed, joined
-from bot.domain.incidents.kinds import FELT, TAKEN_OUT, hold_of, is_felt_only, is_minor, primary
+from bot.domain.incidents.kinds import FELT, TAKEN_OUT, hold_of, is_felt_only, primary
 from bot.domain.incidents.notes import well_again, words_for
 from bot.domain.incidents.present import troubles_of
 from bot.domain.incidents.roles import away, had_moved, moved
@@ -123,13 +123,19 @@ def _close(work: Work, troubles: frozenset[Trouble]) -> None:
         if left:
             if left != incident.troubles:
                 work.put(replace(incident, troubles=left))
-        elif not incident.due(work.at) and incident.kind in FORGIVEN and not was_missed(incident):
+        elif not incident.due(work.at) and _is_forgiven(incident):
             work.put(replace(incident, troubles=left, withdrawn=True))
         elif incident.flapping and (incident.calm_from is None or incident.troubles):
             calm = min(FIRST_CALM * 2 ** (incident.changes - 3), LONGEST_CALM)
             work.put(replace(incident, troubles=left, settled=True, calm_from=work.at, calm_until=work.at + calm))
         elif incident.calm_from is None:
             work.put(_over(replace(incident, troubles=left, resolved_at=work.at), work.at))
+
+
+def _is_forgiven(incident: Incident) -> bool:
+    """Whether *incident*, which nobody was told of, has not to be told: clients never felt it, and no event is lost."""
+    felt = any(t.matter in FELT for t in incident.seen)
+    return incident.kind in FORGIVEN and not felt and not was_missed(incident)
 
 
 def _over(incident: Incident, at: datetime) -> Incident:
@@ -153,11 +159,8 @@ def _feel(work: Work) -> None:
 
 
 def _was_told_as_less(work: Work, was: Incident) -> bool:
-    """Whether people know *was* as something that clients do not feel: as a small thing, or for a while already."""
-    if not was.due(work.at) or any(t.matter is Matter.VIP for t in was.troubles):
-        return False
-    moved = max((at for at in (was.moved_at, was.returned_at) if at is not None), default=was.opened_at)
-    return is_minor(was) or not (is_restless(work, was) or work.at - moved <= TAKEN_OUT)
+    """Whether people know *was* as something that clients do not feel."""
+    return was.due(work.at) and not any(t.matter is Matter.VIP for t in was.troubles)
 
 
 def _is_nobody_left(work: Work, was: Incident, incident: Incident) -> bool:

@@ -28,6 +28,7 @@ from bot.domain.troubles import Matter, Trouble
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
 PLACES = {matter: place for place, matter in enumerate(Matter)}
 OF_KEEPALIVED = frozenset({Matter.DIRECTOR, Matter.PROCESS, Matter.UNIT})  # what a director's part in VRRP needs
+REASONS = OF_KEEPALIVED | {Matter.VACANCY, Matter.NAT, Matter.TABLE, Matter.CHECKER, Matter.WEIGHT}
 TOTAL = frozenset({*FELT, Matter.VACANCY})  # what makes nobody be served any more
 OVER_WITH = PLANNED | {Cause.REMOVED}
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
@@ -36,22 +37,15 @@ AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, an
 def gathered(work: Work, trouble: Trouble) -> Incident:
     """The open incident *trouble* belongs to. Where it joins several they become one; where none, one opens."""
     own = work.links(trouble)
-    related = [
-        i
-        for i in work.opens()
-        if _belongs(work, trouble, own, i) or _burst(work, trouble, i) or _went_along(work, trouble, i)
-    ]
+    related = _related(work, trouble, own)
     if not related:
         return _again(work, trouble) or _not_over(work, trouble, own) or opened(work, trouble)
     owner = next((i for i in related if trouble in i.troubles), None)
     if owner is not None and (is_old(work, owner) or _is_known(work, owner)):
         return owner  # what has been there for so long is not what made anything else happen just now
-    if owner is not None and trouble.matter is Matter.REAL_SERVER and _is_out(work, trouble.subject, owner):
-        # Nor is a real server that has been out of the table for a while; but what explains it may be known only now.
-        related = [i for i in related if i is owner or own.needs & i.explains]
     if trouble.matter is Matter.VIP:
         # An effect stays where it was found: what else could explain it by now is told for itself.
-        related = [i for i in related if trouble in i.troubles] or related
+        related = [owner] if owner is not None else related
     untold = not any(trouble in i.seen or i.due(work.at) for i in related)
     if untold or (trouble.matter is Matter.REAL_SERVER and all(is_felt_only(i) for i in related)):
         # What it does was felt before it was known to be there again: the story that goes on is its own.
@@ -71,8 +65,32 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
         first, others = opened(work, trouble), related
     # That clients feel it does not prove that what may have caused it is one story.
     for other in others if trouble.matter is not Matter.VIP else ():
-        first = merged(work, first, other)
+        if not _are_apart(work, first, other):
+            first = merged(work, first, other)
     return first
+
+
+def _related(work: Work, trouble: Trouble, own: Links) -> list[Incident]:
+    """The open incidents that *trouble* has to do with; its own is one of them."""
+    related = [
+        i
+        for i in work.opens()
+        if _belongs(work, trouble, own, i) or _burst(work, trouble, i) or _went_along(work, trouble, i)
+    ]
+    owner = next((i for i in related if trouble in i.troubles), None)
+    if owner is None:
+        return related
+    if trouble.matter is Matter.REAL_SERVER and _is_out(work, trouble.subject, owner):
+        # It made nothing happen just now, out of the table as it is; but what explains it may be known only now.
+        related = [i for i in related if i is owner or own.needs & i.explains]
+    # What it may have explained, had that begun with the move, is told for itself.
+    return [i for i in related if i is owner or not _are_apart(work, owner, i)]
+
+
+def _are_apart(work: Work, one: Incident, other: Incident) -> bool:
+    """Whether one of the two began long after the other one's move."""
+    pairs = ((move, t) for move, later in ((one, other), (other, one)) for t in later.troubles - move.troubles)
+    return any(_is_later(work, t, move) and not _belongs(work, t, work.links(t), move) for move, t in pairs)
 
 
 def is_restless(work: Work, incident: Incident) -> bool:
@@ -145,6 +163,8 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
         return trouble in incident.seen or own.meet(incident.explains, incident.needs)
     # The move is over, with all that it did. What is still of it is what became of the director that lost the role:
     # and what that does not hold any more it can neither lose nor give away.
+    if trouble.matter in REASONS and any(own.explains & work.links(t).needs for t in _felt(incident)):
+        return True  # why clients reach nobody since the move may be found late
     if trouble.matter in OF_INSTANCES or trouble.matter in TOTAL:
         return False
     explains, needs = (
@@ -159,24 +179,47 @@ def _is_out(work: Work, server: str, owner: Incident) -> bool:
     answers = [
         (service.name, work.situation.answered(work.situation.masters.get(service.vrrp_instance or "", "")))
         for service in work.cluster.services_of(server)
+        if work.situation.healthy(service.name, server) is False
     ]
     sent = [answer is None or in_table(answer, service, server) is not False for service, answer in answers]
     fallen = [h.since for (_, name), h in work.situation.health.items() if name == server]
     return not any(sent) and work.at - max(fallen, default=owner.opened_at) > TAKEN_OUT
 
 
+def _felt(incident: Incident) -> list[Trouble]:
+    return [t for t in incident.troubles if t.matter in FELT]
+
+
 def _is_later(work: Work, trouble: Trouble, incident: Incident) -> bool:
     """Whether *trouble* began so long after *incident*'s move that it is none of what that did."""
-    moved_at = incident.returned_at or incident.moved_at
-    if incident.old_master is None or moved_at is None:
+    if incident.old_master is None or incident.moved_at is None:
         return False
     owner = work.find(lambda i: trouble in i.troubles)
     since = dict(owner.began)[trouble] if owner is not None else work.when(trouble)[0]
+    after = since - max(incident.moved_at, incident.opened_at)
     # What becomes of the director that took over cannot be why it did.
     taker = incident.new_master != incident.old_master and trouble.subject == incident.new_master
     if taker and trouble.matter in OF_KEEPALIVED and incident.due(work.at):
-        return since > max(moved_at, incident.opened_at)
-    return since - max(moved_at, incident.opened_at) > TAKEN_OUT
+        return after > timedelta(0)
+    takes = hold_of(Trouble(matter=Matter.VIP, subject=incident.instance or ""), work.cluster)
+    if trouble.matter is Matter.VIP and _is_dead_one_served(work, trouble, incident):
+        takes = TAKEN_OUT
+    back = incident.returned_at is not None and abs(since - incident.returned_at) <= takes
+    return after > takes and not back
+
+
+def _is_dead_one_served(work: Work, vip: Trouble, incident: Incident) -> bool:
+    """Whether *vip* fails where clients are sent to a real server that went with *incident*."""
+    dead = {t.subject for t in incident.troubles if t.matter is Matter.REAL_SERVER}
+    answer = work.situation.answered(work.situation.masters.get(vip.subject, ""))
+    served = {(s, r) for s, r, weight in (answer.weights or () if answer is not None else ()) if weight > 0}
+    known = answer is not None and answer.weights is not None
+    return any(
+        member.real_server in dead and ((service.name, member.real_server) in served or not known)
+        for service in work.cluster.services
+        if service.vrrp_instance == vip.subject and work.situation.healthy(service.name, None) is False
+        for member in service.members
+    )
 
 
 def _is_known(work: Work, owner: Incident) -> bool:

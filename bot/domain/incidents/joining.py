@@ -118,7 +118,7 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
         outages=tuple(dict.fromkeys((*first.outages, *other.outages))),
         timeline=tuple(dict.fromkeys(sorted((*first.timeline, *other.timeline), key=lambda n: n.at)))[-NOTES:],
         changes=max(first.changes, other.changes),
-        hold_until=max(first.hold_until, other.hold_until) if not first.settled else first.hold_until,
+        hold_until=first.hold_until if first.due(work.at) else max(first.hold_until, other.hold_until),
     )
     merged = named(_restless(merged), work.cluster)
     work.by_id[other.id] = replace(other, troubles=frozenset(), withdrawn=True, part_of=first.id)

@@ -54,7 +54,7 @@ def moved(work: Work, instance: VrrpInstance, old: str | None, new: str | None) 
             settled=False,
             holders=(),
             hold_until=work.at + ROLL_CALL_HOLD,
-            outages=incident.outages or work.recent(instance),
+            outages=incident.outages or work.recent(instance, moved_at),
         ),
         f"MASTER moved from {old} to {new}",
         at=said,

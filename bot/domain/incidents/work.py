@@ -8,14 +8,21 @@ from datetime import datetime, timedelta
 from operator import is_
 
 from bot.domain.copies import replace
-from bot.domain.events import AgentSilenceChanged, HealthChanged, OutageMeasured, Recorded, RollCallTaken
+from bot.domain.events import (
+    AgentSilenceChanged,
+    HealthChanged,
+    OutageMeasured,
+    Recorded,
+    RollCallTaken,
+    VrrpStateChanged,
+)
 from bot.domain.fleet import Cluster, VrrpInstance
 from bot.domain.incidents.kinds import named
 from bot.domain.incidents.links import Links, links
 from bot.domain.incidents.present import services_of
 from bot.domain.incidents.story import Incident, Incidents, Note, Stage
 from bot.domain.mutes import Mutes
-from bot.domain.situation import Situation
+from bot.domain.situation import ASIDE, Situation
 from bot.domain.troubles import Matter, Trouble
 
 KEPT = 100  # incidents that are over stay in memory until this many newer ones exist
@@ -123,9 +130,14 @@ class Work:
         old = self.known.answers.get(self.known.masters.get(trouble.subject, ""))
         return (old.asked_at if old is not None else event.asked_at), event.asked_at
 
-    def recent(self, instance: VrrpInstance) -> tuple[OutageMeasured, ...]:
-        """What was measured of *instance* in the time that a takeover may take, but for what other stories tell."""
+    def recent(self, instance: VrrpInstance, moved_at: datetime) -> tuple[OutageMeasured, ...]:
+        """What was measured of *instance* and may be of the move at *moved_at*, but for what other stories tell.
+
+        One that was found by asking was some time before; one that was told ended an outage, and came after none.
+        """
         since = self.at - timedelta(seconds=instance.takeover_s + 10)
+        if isinstance(self.recorded.event, VrrpStateChanged):
+            since = moved_at - 2 * ASIDE
         names = services_of(self.cluster, instance)
         told = {o for i in self.by_id.values() if not i.withdrawn for o in i.outages}
         return tuple(o for o in self.outages if o.service in names and o.first_good_at >= since and o not in told)
