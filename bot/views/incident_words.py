@@ -192,6 +192,8 @@ def _nobody_left(incident: Incident) -> str:
 
 def _quorum(incident: Incident) -> str:
     """That the quorum of its one service is lost, in keepalived's name: real servers that are well may be left."""
+    if incident.emptied:
+        return ""  # it was worse than that: the quorum is only what comes back last
     return next((e for e in incident.evidence if LOST_QUORUM in e and len(incident.services) == 1), "")
 
 

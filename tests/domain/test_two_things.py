@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -276,3 +277,12 @@ def test_a_director_that_dies_and_comes_back_unnoticed_by_clients_alone_was_neve
     for name in ("http", "dns-udp"):
         pen.probe(121, name, None, Outcome.HEALTHY, "")
     assert [i.withdrawn for i in told(pen)] == [False, False]
+
+
+def test_an_address_that_was_put_back_before_is_no_reason_for_what_clients_feel_now() -> None:
+    """Its words are heard late, when the next thing has happened."""
+    pen = Pen().all_well(60).probe(106, "http", None, Outcome.UNHEALTHY)
+    for at, state in ((100, VrrpState.BACKUP), (100.6, VrrpState.MASTER)):
+        pen.says(at, "sv1", state)
+        pen.lines[-1] = replace(pen.lines[-1], recorded_at=NOON + timedelta(seconds=107))
+    assert sorted(i.kind for i in told(pen)) == [Kind.VIP_REMOVED, Kind.VIP_UNREACHABLE]

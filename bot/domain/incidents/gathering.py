@@ -34,6 +34,11 @@ OVER_WITH = PLANNED | {Cause.REMOVED}
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
 
 
+def vip_of(instance: str) -> Trouble:
+    """That the address of *instance* does not answer. Its hold is what a takeover may take, and a little."""
+    return Trouble(matter=Matter.VIP, subject=instance)
+
+
 def gathered(work: Work, trouble: Trouble) -> Incident:
     """The open incident *trouble* belongs to. Where it joins several they become one; where none, one opens."""
     own = work.links(trouble)
@@ -119,6 +124,8 @@ def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:
         felt = _felt_at_first(work, trouble, other)
         aside = TAKEN_OUT if felt else ASIDE
         lasted = other.began_at - aside <= until and since <= other.resolved_at + aside
+        if trouble.matter is Matter.ROLE and other.began_at < since - hold_of(vip_of(trouble.subject), work.cluster):
+            continue  # it was there long before: what a move makes begins while it is waited for, or then
         first = primary(other)
         effect = first is not None and PLACES[trouble.matter] < PLACES[first.matter]
         if (effect or felt) and lasted and other.id != incident.id and own.explains & other.needs:
@@ -153,6 +160,8 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
     """Whether *trouble* has a cause in common with *incident*, by its links and by when that was."""
     if trouble in incident.troubles:
         return True
+    if _was_put_back(work, trouble, incident):
+        return False
     lost = trouble.matter is Matter.DIRECTOR and any(t.matter is Matter.DIRECTOR for t in incident.troubles)
     if lost and _nobody_answers(work):
         return True  # whatever it is, it is what they have in common
@@ -201,7 +210,7 @@ def _is_later(work: Work, trouble: Trouble, incident: Incident) -> bool:
     taker = incident.new_master != incident.old_master and trouble.subject == incident.new_master
     if taker and trouble.matter in OF_KEEPALIVED and incident.due(work.at):
         return after > timedelta(0)
-    takes = hold_of(Trouble(matter=Matter.VIP, subject=incident.instance or ""), work.cluster)
+    takes = hold_of(vip_of(incident.instance or ""), work.cluster)
     if trouble.matter is Matter.VIP and _is_dead_one_served(work, trouble, incident):
         takes = TAKEN_OUT
     back = incident.returned_at is not None and abs(since - incident.returned_at) <= takes
@@ -220,6 +229,17 @@ def _is_dead_one_served(work: Work, vip: Trouble, incident: Incident) -> bool:
         if service.vrrp_instance == vip.subject and work.situation.healthy(service.name, None) is False
         for member in service.members
     )
+
+
+def _was_put_back(work: Work, trouble: Trouble, incident: Incident) -> bool:
+    """Whether one of the two is an address that was removed and put back before the other one began."""
+    since, began = work.when(trouble)[0], dict(incident.began)
+    if trouble.matter is Matter.ADDRESS:
+        put_back, others = since, [began[t] for t in incident.troubles]
+    else:
+        put_back = min((at for t, at in began.items() if t.matter is Matter.ADDRESS), default=since)
+        others = [since]
+    return bool(others) and min(others) > put_back + 2 * ASIDE
 
 
 def _is_known(work: Work, owner: Incident) -> bool:
@@ -314,7 +334,7 @@ def _moves_on(work: Work, role: Trouble, incident: Incident) -> bool:
     before = (i for i in work.by_id.values() if i.id != incident.id and role in i.seen)
     gaps = (incident.began_at - i.resolved_at for i in before if i.old_master and i.resolved_at and not i.withdrawn)
     third = any(timedelta(0) <= gap <= AGAIN_WITHIN for gap in gaps)
-    return third or work.at - ended <= hold_of(Trouble(matter=Matter.VIP, subject=role.subject), work.cluster)
+    return third or work.at - ended <= hold_of(vip_of(role.subject), work.cluster)
 
 
 def unmoved(incident: Incident) -> Incident:

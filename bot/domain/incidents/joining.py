@@ -8,7 +8,7 @@ from datetime import datetime
 from bot.domain.copies import replace
 from bot.domain.incidents.kinds import CLEAR_AT_ONCE, hold_of, is_minor, named, primary
 from bot.domain.incidents.notes import words_for
-from bot.domain.incidents.present import services_of
+from bot.domain.incidents.present import is_empty, services_of
 from bot.domain.incidents.story import Incident, Kind
 from bot.domain.incidents.work import NOTES, Work
 from bot.domain.troubles import Matter, Trouble
@@ -111,6 +111,7 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
         holders=first.holders or other.holders,
         lost=first.lost or other.lost,
         services=union(first.services, other.services),
+        emptied=union(first.emptied, other.emptied),
         said=first.said or other.said,
         evidence=evidence,
         found=tuple({**dict(other.found), **dict(first.found)}.items()),
@@ -161,7 +162,10 @@ def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
                 return _found(incident, trouble, work.situation.complaints(about))
             return _with_it(work, incident, (about,))
         case Matter.SERVICE:
-            affected = replace(incident, services=union(incident.services, (about,)))
+            emptied = (about,) if is_empty(work.situation, work.cluster.service(about)) else ()
+            affected = replace(
+                incident, services=union(incident.services, (about,)), emptied=union(incident.emptied, emptied)
+            )
             return _found(affected, trouble, _of_service(work, about))
         case _:
             why = words_for(trouble, work.situation)
@@ -206,8 +210,7 @@ def _of_service(work: Work, name: str) -> Iterator[str]:
     master = situation.masters.get(service.vrrp_instance or "")
     if master is None:
         return
-    dead = bool(service.members) and all(situation.healthy(name, m.real_server) is False for m in service.members)
-    if (master, name) in situation.quorumless and not dead:
+    if (master, name) in situation.quorumless and not is_empty(situation, service):
         yield f"keepalived on {master} {LOST_QUORUM} {name}"
     answer = situation.answered(master)
     for of, address, weight in answer.strangers if answer is not None else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bot.domain.events import VrrpState
-from bot.domain.fleet import Cluster, VrrpInstance
+from bot.domain.fleet import Cluster, VirtualService, VrrpInstance
 from bot.domain.situation import Situation
 from bot.domain.troubles import Matter, Trouble
 
@@ -66,10 +66,16 @@ def faults(situation: Situation, director: str) -> tuple[str, ...]:
 def service_is_down(situation: Situation, cluster: Cluster, name: str) -> bool:
     """Whether no real server of the service is left: by the probes, or by the quorum that its MASTER has lost."""
     service = cluster.service(name)
-    if service.members and all(situation.healthy(name, m.real_server) is False for m in service.members):
+    if is_empty(situation, service):
         return True
     master = situation.masters.get(service.vrrp_instance or "")
     return master is not None and (master, name) in situation.quorumless and situation.judges(master, name)
+
+
+def is_empty(situation: Situation, service: VirtualService) -> bool:
+    """Whether the probes found every real server of *service* down."""
+    found = [situation.healthy(service.name, m.real_server) for m in service.members]
+    return bool(found) and all(healthy is False for healthy in found)
 
 
 def services_of(cluster: Cluster, instance: VrrpInstance) -> frozenset[str]:

@@ -93,7 +93,8 @@ class Incident:
     ``troubles`` are what is wrong now, ``seen`` all that ever belonged to it, and ``began`` since when each of them was
     so the last time. ``outages`` are what the probes of the
     VIP measured during it; ``also_down`` are real servers that went with it, ``inside`` those of them that
-    live inside a director, each with that. ``said`` is what was found of the trouble
+    live inside a director, each with that. ``services`` are those that clients could not reach, ``emptied`` those that
+    the probes found without any real server. ``said`` is what was found of the trouble
     that it is called by, in words, ``evidence`` all that was found, ``found`` what each trouble showed last, ``why``
     the reasons for which the VIP does not answer, ``drained`` the real servers that could serve it if somebody restored
     them, each with who drained it, and ``unasked`` the directors that do not answer, while a restore has to be forced.
@@ -140,6 +141,7 @@ class Incident:
     also_down: tuple[str, ...] = ()
     inside: tuple[tuple[str, str], ...] = ()
     services: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
     said: str = ""
     evidence: tuple[str, ...] = ()
     found: tuple[tuple[Trouble, tuple[str, ...]], ...] = ()

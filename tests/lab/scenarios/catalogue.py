@@ -195,6 +195,11 @@ INTERFACE_DOWN = Scenario(
     stories=(returned(moved(FAULT)),),
 )
 
+REMOVED = Story(
+    kind=Kind.VIP_REMOVED,
+    subject="VI_1",
+    text=f"{GREEN} VI_1: the address was removed by hand, and keepalived put it back at once",
+)
 VIP_DELETED = Scenario(
     name="vip_deleted",
     title="the VIP is deleted by hand under a running keepalived",
@@ -203,13 +208,7 @@ VIP_DELETED = Scenario(
         at(1, bot_dies()),
         at(5, bot_lives()),
     ),
-    stories=(
-        Story(
-            kind=Kind.VIP_REMOVED,
-            subject="VI_1",
-            text=f"{GREEN} VI_1: the address was removed by hand, and keepalived put it back at once",
-        ),
-    ),
+    stories=(REMOVED,),
 )
 
 VIP_TAKEN = Scenario(
@@ -221,13 +220,7 @@ VIP_TAKEN = Scenario(
         then(0, bot_dies()),
         then(4, bot_lives()),
     ),
-    stories=(
-        Story(
-            kind=Kind.VIP_REMOVED,
-            subject="VI_1",
-            text=f"{GREEN} VI_1: the address was removed by hand, and keepalived put it back at once",
-        ),
-    ),
+    stories=(REMOVED,),
 )
 
 TABLE_CLEARED = Scenario(
@@ -510,6 +503,81 @@ BOTH_LOST = Scenario(
     within=120,
 )
 
+# --- two things, one after the other --------------------------------------------------------------------------------
+
+REMOVED_THEN_LOST = Scenario(
+    name="removed_then_lost",
+    title="the VIP is deleted by hand, and soon after that the plug is pulled",
+    timeline=(
+        at(0, delete_vip("sv1")),
+        between(0, 20, shows("the address was removed by hand, and keepalived put it back at once")),
+        then(4, kill_guest("sv1")),
+        then(4, bot_dies()),
+        then(5, bot_lives()),
+        between(0, 40, shows(failed_over(DIED))),
+        then(1, boot_guest("sv1")),
+    ),
+    stories=(
+        REMOVED,
+        returned(moved(DIED), "web1 went with it: inside sv1", outage=True, least=1.0),
+    ),
+    within=90,
+)
+
+BOTH_STOPPED = Scenario(
+    name="both_stopped",
+    title="keepalived is stopped on the standby, and a while later on the MASTER",
+    timeline=(
+        at(0, stop_keepalived("sv2")),
+        between(0, 30, all_show("keepalived on sv2 is inactive")),
+        then(16, stop_keepalived("sv1")),
+        between(0, 20, all_show("keepalived on sv1 is inactive")),
+        then(0, bot_dies()),
+        then(4, bot_lives()),
+        then(4, start_keepalived("sv1")),
+        between(0, 30, held_by("sv1")),
+        then(2, start_keepalived("sv2")),
+    ),
+    stories=(
+        Story(kind=Kind.KEEPALIVED_STOPPED, subject="sv2", text=f"{GREEN} keepalived on sv2 runs again"),
+        Story(
+            kind=Kind.KEEPALIVED_STOPPED,
+            subject="sv1",
+            text=f"{GREEN} keepalived on sv1 runs again",
+            shows=("was: the address of VI_1 is held by no director",),
+            outage=True,
+            least=4.0,
+        ),
+    ),
+)
+
+MOVED_THEN_DOWN = Scenario(
+    name="moved_then_down",
+    title="keepalived is stopped on the MASTER, and soon after that the real servers of http die one by one",
+    timeline=(
+        at(0, stop_keepalived("sv1")),
+        between(0, 20, all_show(failed_over(STOPPED))),
+        then(8, stop_web("web1")),
+        then(4, stop_web("web2")),
+        between(0, 40, all_show("http has no healthy real server")),
+        then(0, bot_dies()),
+        then(4, bot_lives()),
+        then(2, together(start_web("web1"), start_web("web2"))),
+        between(0, 40, shows("http has healthy real servers again")),
+        then(0, start_keepalived("sv1")),
+    ),
+    stories=(
+        returned(moved(STOPPED)),
+        Story(
+            kind=Kind.SERVICE_DOWN,
+            subject="http",
+            text=f"{GREEN} http has healthy real servers again",
+            shows=("web1 and web2 were down",),
+            outage=True,
+        ),
+    ),
+)
+
 # Those that mostly wait come first: what needs no lab runs beside them.
 EVERY = (
     FLAPPING,
@@ -536,5 +604,8 @@ EVERY = (
     RESTART,
     REBOOT,
     BOTH_LOST,
+    REMOVED_THEN_LOST,
+    BOTH_STOPPED,
+    MOVED_THEN_DOWN,
 )
 BY_NAME = {scenario.name: scenario for scenario in EVERY}

@@ -57,7 +57,7 @@ async def record(lab: Lab, scenario: Scenario, seen: Path) -> None:
         async with staged(lab, Path(directory), both=False) as stage:
             async with watching(lab, seen / f"{scenario.name}.seen.txt"):
                 began = datetime.now(UTC)
-                played = await play(scenario, stage, blind=True)
+                played = await play(scenario, stage, blind=scenario.stories is None)
                 await until_calm(stage, played)
             texts = stage.calm.alerts()
             events = await stage.calm.journal()
