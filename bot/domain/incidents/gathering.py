@@ -204,7 +204,7 @@ def _is_later(work: Work, trouble: Trouble, incident: Incident) -> bool:
     if incident.old_master is None or incident.moved_at is None:
         return False
     owner = work.find(lambda i: trouble in i.troubles)
-    since = dict(owner.began)[trouble] if owner is not None else work.when(trouble)[0]
+    since, until = (dict(owner.began)[trouble],) * 2 if owner is not None else work.when(trouble)
     after = since - max(incident.moved_at, incident.opened_at)
     # What becomes of the director that took over cannot be why it did.
     taker = incident.new_master != incident.old_master and trouble.subject == incident.new_master
@@ -213,7 +213,7 @@ def _is_later(work: Work, trouble: Trouble, incident: Incident) -> bool:
     takes = hold_of(vip_of(incident.instance or ""), work.cluster)
     if trouble.matter is Matter.VIP and _is_dead_one_served(work, trouble, incident):
         takes = TAKEN_OUT
-    back = incident.returned_at is not None and abs(since - incident.returned_at) <= takes
+    back = incident.returned_at is not None and since - takes <= incident.returned_at <= until + takes
     return after > takes and not back
 
 

@@ -156,7 +156,7 @@ def _returned(work: Work, incident: Incident, role: Trouble, old: str, new: str)
             incident = merged(work, incident, gap)
     incident = with_past(work, incident, role)
     work.put(
-        replace(incident, returned_at=work.at, new_master=new, holders=(new,) if found else ()),
+        replace(incident, returned_at=_moved_at(work), new_master=new, holders=(new,) if found else ()),
         f"{new} is MASTER again (before: {old})",
         at=at,
     )

@@ -17,7 +17,7 @@ from bot.domain.events import (
     VrrpStateChanged,
 )
 from bot.domain.fleet import Cluster, VrrpInstance
-from bot.domain.incidents.kinds import named
+from bot.domain.incidents.kinds import OF_INSTANCES, named
 from bot.domain.incidents.links import Links, links
 from bot.domain.incidents.present import services_of
 from bot.domain.incidents.story import Incident, Incidents, Note, Stage
@@ -122,6 +122,8 @@ class Work:
             return event.since, event.since
         if isinstance(event, AgentSilenceChanged):
             return event.last_heard or self.recorded.at_source, self.recorded.at_source
+        if isinstance(event, VrrpStateChanged) and trouble.matter not in OF_INSTANCES:
+            return self.recorded.at_source, self.at  # what that says of a service, say, it does not say itself
         if not isinstance(event, RollCallTaken):
             return self.recorded.at_source, self.recorded.at_source
         if trouble.matter is not Matter.ROLE:
