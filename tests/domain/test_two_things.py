@@ -286,3 +286,13 @@ def test_an_address_that_was_put_back_before_is_no_reason_for_what_clients_feel_
         pen.says(at, "sv1", state)
         pen.lines[-1] = replace(pen.lines[-1], recorded_at=NOON + timedelta(seconds=107))
     assert sorted(i.kind for i in told(pen)) == [Kind.VIP_REMOVED, Kind.VIP_UNREACHABLE]
+
+
+def test_what_the_director_that_was_cut_off_cannot_reach_is_not_down() -> None:
+    """Its link is down: it takes web2 out of its table, and says so when the link is back."""
+    pen = Pen().all_well(60).says(102, "sv2", VrrpState.MASTER)
+    pen.roll_call(103, answer("sv2", holds=True))
+    pen.says(115, "sv1", VrrpState.MASTER_RX_LOWER_PRI)
+    pen.check(115, "sv1", "web2", up=False)
+    pen.lines[-1] = replace(pen.lines[-1], at_source=NOON + timedelta(seconds=108))
+    assert kinds(pen) == [(Kind.FAILOVER, "VI_1")]

@@ -176,6 +176,9 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
         return True  # why clients reach nobody since the move may be found late
     if trouble.matter in OF_INSTANCES or trouble.matter in TOTAL:
         return False
+    by_checks = trouble.matter is Matter.REAL_SERVER and not work.situation.failing_probes(trouble.subject)
+    if by_checks and work.situation.complaining(trouble.subject) <= {incident.old_master}:
+        return True  # what it alone finds dead it may not reach: it is cut off, say, and that is not known yet
     explains, needs = (
         frozenset(k for k in keys if not k.startswith(("role:", "vip:")) and k.endswith(f":{incident.old_master}"))
         for keys in (incident.explains, incident.needs)
