@@ -24,8 +24,8 @@ SEVERE = frozenset({Kind.VIP_UNREACHABLE, Kind.SPLIT_BRAIN, Kind.NO_MASTER, Kind
 def incident_message(incident: Incident, mute: Mute | None = None) -> SlackMessage:
     """*incident* as it stands now, under *mute* if it is muted."""
     title = headline(incident)
-    icon = _icon(incident)
-    blocks: list[Block] = [section(f"{icon} *{escape(title)}*")]
+    light = icon(incident)
+    blocks: list[Block] = [section(f"{light} *{escape(title)}*")]
     found = facts(incident)
     if found:
         blocks.append(section("\n".join(f"• {escape(fact)}" for fact in found)))
@@ -37,7 +37,7 @@ def incident_message(incident: Incident, mute: Mute | None = None) -> SlackMessa
     blocks.append(context(*remarks))
     buttons = incident_actions(incident, mute)
     return SlackMessage(
-        text=cut(f"{icon} {escape(title)}", 3000), blocks=fitted(blocks, last=(buttons,) if buttons else ())
+        text=cut(f"{light} {escape(title)}", 3000), blocks=fitted(blocks, last=(buttons,) if buttons else ())
     )
 
 
@@ -80,7 +80,8 @@ def _line(note: Note) -> str:
     return f"{milliseconds(note.at)}  {note.text}" if note.stage else f"{clock(note.at)}      {note.text}"
 
 
-def _icon(incident: Incident) -> str:
+def icon(incident: Incident) -> str:
+    """How bad *incident* is, as a coloured circle: red where users feel it."""
     if incident.resolved_at or (incident.withdrawn and incident.part_of is None):
         return GREEN
     if incident.kind in SEVERE or any(t.matter in FELT for t in incident.troubles):
@@ -88,4 +89,4 @@ def _icon(incident: Incident) -> str:
     return AMBER
 
 
-__all__ = ["day_format", "facts", "headline", "incident_message", "resolution_message"]
+__all__ = ["RED", "day_format", "facts", "headline", "icon", "incident_message", "resolution_message"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.domain.incidents import Kind
 from bot.domain.moments import moment
 from bot.domain.observed import IpvsDestination, Observed, UnitActive
 from bot.domain.operations import Phase
@@ -12,7 +11,7 @@ from bot.domain.situation import Claim
 from bot.domain.status import Difference, ServerRow, ServiceRows, Status
 from bot.domain.wording import listed
 from bot.views.blocks import Block, context, fitted, preformatted, section
-from bot.views.incident import headline
+from bot.views.incident import RED, headline, icon
 from bot.views.message import SlackMessage
 from bot.views.words import cut, escape, plural, slack_time, span
 
@@ -131,8 +130,8 @@ def status_message(status: Status) -> SlackMessage:
 
 
 def _light(status: Status) -> str:
-    if any(i.kind is Kind.VIP_UNREACHABLE for i in status.incidents) or not any(o.reachable for o in status.observed):
-        return ":red_circle:"
+    if any(icon(i) == RED for i in status.incidents) or not any(o.reachable for o in status.observed):
+        return RED
     calm = not status.troubles and not status.differences and _all_readable(status)
     return ":large_green_circle:" if calm else ":large_yellow_circle:"
 

@@ -18,7 +18,7 @@ from bot.domain.commands import GRAMMAR, Misspelt, Verb, parse
 from bot.domain.doctor import Examination, Finding, Judgement
 from bot.domain.events import Actor, OperationKind, Step, Verdict, Via
 from bot.domain.fleet import Cluster, Director, Forwarding, PoolMember, Protocol, RealServer, VirtualService
-from bot.domain.incidents import Incident, Kind, Note
+from bot.domain.incidents import Incident, Kind, Matter, Note, Trouble
 from bot.domain.mutes import Mute
 from bot.domain.observed import IpvsDestination, IpvsService, IpvsTable, Observed, key_of
 from bot.domain.operations import Operation, Override, Phase
@@ -102,6 +102,17 @@ def test_the_remarks_of_a_long_status_stay() -> None:
     assert "open incident 123456" in told
     assert "asked over SSH" in told
     assert "more blocks: ask for one name to see less" in told
+
+
+@pytest.mark.parametrize(("matter", "light"), [(Matter.VIP, ":red_circle:"), (Matter.AGENT, ":large_yellow_circle:")])
+def test_a_status_is_red_while_clients_reach_nobody_whatever_the_reason_is_called(matter: Matter, light: str) -> None:
+    lost = Trouble(matter=Matter.DIRECTOR, subject="sv2")
+    what = Trouble(matter=matter, subject="VI_1" if matter is Matter.VIP else "sv2")
+    incident = Incident(
+        id=1, kind=Kind.DIRECTOR_LOST, cluster="site", subject="sv2", opened_at=strange.NOON,
+        hold_until=strange.NOON, troubles=frozenset({lost, what}), seen=frozenset({lost, what}),
+    )  # fmt: skip
+    assert shown(status_message(replace(large(1, 1), incidents=(incident,)))).startswith(light)
 
 
 def test_what_is_not_of_today_is_told_with_its_day() -> None:
