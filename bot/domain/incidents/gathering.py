@@ -13,10 +13,10 @@ from bot.domain.incidents.kinds import (
     MINOR,
     OF_INSTANCES,
     TAKEN_OUT,
-    hold_of,
     is_felt_only,
     is_minor,
     primary,
+    takeover,
 )
 from bot.domain.incidents.links import Links
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
@@ -32,11 +32,6 @@ REASONS = OF_KEEPALIVED | {Matter.VACANCY, Matter.NAT, Matter.TABLE, Matter.CHEC
 TOTAL = frozenset({*FELT, Matter.VACANCY})  # what makes nobody be served any more
 OVER_WITH = PLANNED | {Cause.REMOVED}
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
-
-
-def vip_of(instance: str) -> Trouble:
-    """That the address of *instance* does not answer. Its hold is what a takeover may take, and a little."""
-    return Trouble(matter=Matter.VIP, subject=instance)
 
 
 def gathered(work: Work, trouble: Trouble) -> Incident:
@@ -124,8 +119,9 @@ def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:
         felt = _felt_at_first(work, trouble, other)
         aside = TAKEN_OUT if felt else ASIDE
         lasted = other.began_at - aside <= until and since <= other.resolved_at + aside
-        if trouble.matter is Matter.ROLE and other.began_at < since - hold_of(vip_of(trouble.subject), work.cluster):
-            continue  # it was there long before: what a move makes begins while it is waited for, or then
+        if trouble.matter is Matter.ROLE:
+            # What was there long before is none of it: what a move makes begins while that is waited for, or then.
+            lasted = lasted and other.began_at >= since - takeover(work.cluster.vrrp_instance(trouble.subject))
         first = primary(other)
         effect = first is not None and PLACES[trouble.matter] < PLACES[first.matter]
         if (effect or felt) and lasted and other.id != incident.id and own.explains & other.needs:
@@ -213,7 +209,7 @@ def _is_later(work: Work, trouble: Trouble, incident: Incident) -> bool:
     taker = incident.new_master != incident.old_master and trouble.subject == incident.new_master
     if taker and trouble.matter in OF_KEEPALIVED and incident.due(work.at):
         return after > timedelta(0)
-    takes = hold_of(vip_of(incident.instance or ""), work.cluster)
+    takes = takeover(work.cluster.vrrp_instance(incident.instance or ""))
     if trouble.matter is Matter.VIP and _is_dead_one_served(work, trouble, incident):
         takes = TAKEN_OUT
     back = incident.returned_at is not None and since - takes <= incident.returned_at <= until + takes
@@ -224,6 +220,7 @@ def _is_dead_one_served(work: Work, vip: Trouble, incident: Incident) -> bool:
     """Whether *vip* fails where clients are sent to a real server that went with *incident*."""
     dead = {t.subject for t in incident.troubles if t.matter is Matter.REAL_SERVER}
     answer = work.situation.answered(work.situation.masters.get(vip.subject, ""))
+    # Not in_table: of a keepalived that is gone, what is left in its table tells where clients are sent all the same.
     served = {(s, r) for s, r, weight in (answer.weights or () if answer is not None else ()) if weight > 0}
     known = answer is not None and answer.weights is not None
     return any(
@@ -337,7 +334,7 @@ def _moves_on(work: Work, role: Trouble, incident: Incident) -> bool:
     before = (i for i in work.by_id.values() if i.id != incident.id and role in i.seen)
     gaps = (incident.began_at - i.resolved_at for i in before if i.old_master and i.resolved_at and not i.withdrawn)
     third = any(timedelta(0) <= gap <= AGAIN_WITHIN for gap in gaps)
-    return third or work.at - ended <= hold_of(vip_of(role.subject), work.cluster)
+    return third or work.at - ended <= takeover(work.cluster.vrrp_instance(role.subject))
 
 
 def unmoved(incident: Incident) -> Incident:

@@ -18,7 +18,7 @@ from bot.domain.events import (
 )
 from bot.domain.health import Outcome
 from bot.domain.incidents.causes import GUESSED, word_cause
-from bot.domain.incidents.kinds import hold_of
+from bot.domain.incidents.kinds import takeover
 from bot.domain.incidents.story import Cause, Incident, Stage
 from bot.domain.incidents.work import REMEMBERED, Work
 from bot.domain.situation import ASIDE, by_our_clock
@@ -122,8 +122,8 @@ def _measured(work: Work, outage: OutageMeasured) -> None:
         and outage.first_good_at >= i.opened_at - REMEMBERED
     ]
     # It is of the newest story that began no later than it did; a VIP that fails takes a while to be called that.
-    vip = Trouble(matter=Matter.VIP, subject=instance_name or "")
-    found_by = outage.first_bad_at + hold_of(vip, work.cluster) if instance_name else outage.first_bad_at
+    takes = takeover(work.cluster.vrrp_instance(instance_name)) if instance_name else timedelta(0)
+    found_by = outage.first_bad_at + takes
     owner = next(
         (i for latest in (found_by, outage.first_good_at + ASIDE, work.at) for i in stories if i.began_at <= latest),
         None,

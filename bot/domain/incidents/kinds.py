@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bot.domain.copies import replace
-from bot.domain.fleet import Cluster
+from bot.domain.fleet import Cluster, VrrpInstance
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.troubles import Matter, Trouble
 
@@ -159,12 +159,16 @@ def _narrowed(kind: Kind, incident: Incident) -> Kind:
     return kind
 
 
+def takeover(instance: VrrpInstance) -> timedelta:
+    """How long a takeover of *instance* can take (RFC 5798), and a little."""
+    return timedelta(seconds=instance.takeover_s + 1.5)
+
+
 def hold_of(trouble: Trouble, cluster: Cluster) -> timedelta:
     """How long *trouble* waits for its cause before it is told as it is."""
     match trouble.matter:
         case Matter.VIP | Matter.VACANCY:
-            # A takeover in progress explains it in a moment: wait as long as one can take (RFC 5798), and a little.
-            return timedelta(seconds=cluster.vrrp_instance(trouble.subject).takeover_s + 1.5)
+            return takeover(cluster.vrrp_instance(trouble.subject))  # one in progress explains it in a moment
         case Matter.REAL_SERVER:
             return HOST_HOLD if cluster.real_server(trouble.subject).host else timedelta(0)
         case Matter.SERVICE:

@@ -91,14 +91,14 @@ class Incident:
     """One story. ``id`` is the sequence of the event that opened it; ``hold_until`` is when it is told at the latest.
 
     ``troubles`` are what is wrong now, ``seen`` all that ever belonged to it, and ``began`` since when each of them was
-    so the last time. ``outages`` are what the probes of the
-    VIP measured during it; ``also_down`` are real servers that went with it, ``inside`` those of them that
-    live inside a director, each with that. ``services`` are those that clients could not reach, ``emptied`` those that
-    the probes found without any real server. ``said`` is what was found of the trouble
-    that it is called by, in words, ``evidence`` all that was found, ``found`` what each trouble showed last, ``why``
-    the reasons for which the VIP does not answer, ``drained`` the real servers that could serve it if somebody restored
-    them, each with who drained it, and ``unasked`` the directors that do not answer, while a restore has to be forced.
-    One that is ``withdrawn`` was no story of its own: a mistake, or ``part_of`` the incident with that id.
+    so the last time. ``outages`` are what the probes of the VIP measured during it; ``also_down`` are real servers that
+    went with it, ``inside`` those of them that live inside a director, each with that. ``services`` are those that
+    clients could not reach, ``emptied`` those that the probes found without any real server. ``said`` is what was found
+    of the trouble that it is called by, in words, ``evidence`` all that was found, ``found`` what each trouble showed
+    last, ``why`` the reasons for which the VIP does not answer, ``drained`` the real servers that could serve it if
+    somebody restored them, each with who drained it, and ``unasked`` the directors that do not answer, while a restore
+    has to be forced. One that is ``withdrawn`` was no story of its own: a mistake, or ``part_of`` the incident with
+    that id.
 
     ``old_boot`` and ``old_behind_s`` are the old MASTER's boot and how far its clock was behind, from before the move:
     when it comes back, they tell whether it rebooted or stood still. Where they are not known, nothing tells that.
