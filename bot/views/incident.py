@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.domain.deeds import Deed
-from bot.domain.incidents import Incident, Kind, Note
+from bot.domain.incidents import Incident, Kind, Matter, Note
 from bot.domain.incidents.kinds import FELT
 from bot.domain.incidents.stages import timeline
 from bot.domain.mutes import Mute
 from bot.views.blocks import Block, context, fitted, section, shortened
 from bot.views.incident_actions import incident_actions
-from bot.views.incident_words import facts, headline, summary
+from bot.views.incident_words import answering, facts, headline, summary
 from bot.views.message import SlackMessage
 from bot.views.words import clock, cut, escape, milliseconds, person, slack_day, slack_moment, slack_time, span
 
 RED, AMBER, GREEN = ":red_circle:", ":large_yellow_circle:", ":large_green_circle:"
+ELSEWHERE = ":white_circle:"  # how bad it is, and whether it is over, stands in the incident that it is part of
 
-# What users feel as long as it lasts.
-SEVERE = frozenset({Kind.VIP_UNREACHABLE, Kind.SPLIT_BRAIN, Kind.NO_MASTER, Kind.DIRECTORS_LOST, Kind.SERVICE_DOWN})
+# What users feel as long as it lasts, or may feel at any moment.
+SEVERE = frozenset({*FELT, Matter.CONTEST, Matter.VACANCY})
 
 
 def incident_message(incident: Incident, mute: Mute | None = None) -> SlackMessage:
@@ -81,12 +82,13 @@ def _line(note: Note) -> str:
 
 
 def icon(incident: Incident) -> str:
-    """How bad *incident* is, as a coloured circle: red where users feel it."""
-    if incident.resolved_at or (incident.withdrawn and incident.part_of is None):
+    """How bad *incident* is just now, as a coloured circle: red where users feel it."""
+    if incident.part_of is not None:
+        return ELSEWHERE
+    if incident.resolved_at or incident.withdrawn:
         return GREEN
-    if incident.kind in SEVERE or any(t.matter in FELT for t in incident.troubles):
-        return RED
-    return AMBER
+    nobody = incident.kind is Kind.DIRECTORS_LOST and not answering(incident)
+    return RED if nobody or any(t.matter in SEVERE for t in incident.troubles) else AMBER
 
 
 __all__ = ["RED", "day_format", "facts", "headline", "icon", "incident_message", "resolution_message"]

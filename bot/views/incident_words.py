@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 from bot.domain.deeds import Deed
 from bot.domain.events import OutageMeasured, Sense
@@ -12,7 +13,7 @@ from bot.domain.incidents.joining import LOST_QUORUM
 from bot.domain.incidents.kinds import PRECEDENCE, primary
 from bot.domain.moments import moment
 from bot.domain.wording import listed
-from bot.views.words import outage, plural, span
+from bot.views.words import clock, outage, plural, span
 
 WHY = {
     Cause.UNKNOWN: "why is not known: {old} answers and keepalived runs there",
@@ -53,11 +54,24 @@ def headline(incident: Incident) -> str:
     well = incident.resolved_at is not None or (incident.flapping and not incident.troubles)
     left = () if well else _left(incident)
     said = (_open if left is None else _over)(incident)
-    if left is None and incident.kind in (Kind.FAILOVER, Kind.FAILBACK) and _fails(incident, Matter.SERVICE):
-        left = (_nobody_left(incident),)
+    if left is None:
+        moved = incident.kind in (Kind.FAILOVER, Kind.FAILBACK) and _fails(incident, Matter.SERVICE)
+        left = (*((_nobody_left(incident),) if moved else ()), *_unreached(incident))
     if left:
-        said += f" — {listed(left)}"
+        said += f"{'; ' if ' — ' in said else ' — '}{listed(left)}"
     return f"{said} — {_flaps(incident)}" if incident.flapping else said
+
+
+def _unreached(incident: Incident) -> tuple[str, ...]:
+    """That clients reach nobody just now, where what *incident* is called by does not say so."""
+    failing = _failing(incident)
+    says_so = incident.kind in (Kind.SERVICE_DOWN, Kind.FAILOVER, Kind.FAILBACK)
+    empty = {t.subject for t in incident.troubles if t.matter is Matter.SERVICE and says_so}
+    all_back = incident.kind is Kind.DIRECTORS_LOST and not _lost(incident)  # that is headed by what is still wrong
+    told = all_back or incident.kind is Kind.VIP_UNREACHABLE or set(failing) <= empty
+    if told or not _fails(incident, Matter.VIP) or (incident.outages and not _failed_since(incident)):
+        return ()
+    return (f"the VIP does not answer ({_few(failing)})",)
 
 
 def _left(incident: Incident) -> tuple[str, ...] | None:
@@ -113,10 +127,16 @@ def _flaps(incident: Incident) -> str:
 
 def _withdrawn(incident: Incident) -> str:
     if incident.part_of is not None:
-        return f"{_subjects(incident)}: this is part of incident {incident.part_of}"
+        matter = _NAMED_BY.get(incident.kind)
+        about = incident.subject if matter is None else _subjects(incident, matter)
+        return f"{about}: this is part of incident {incident.part_of}"
     if incident.kind is Kind.FAILOVER:
         return f"{incident.subject}: nothing moved, {incident.new_master} does not hold the address after all"
     return f"{incident.subject}: a false alarm"
+
+
+# Of these a sentence names all that are in it; others are of one thing, their subject.
+_NAMED_BY = {Kind.REAL_SERVER_DOWN: Matter.REAL_SERVER, Kind.SERVICE_DOWN: Matter.SERVICE}
 
 
 def _subjects(incident: Incident, matter: Matter = Matter.REAL_SERVER) -> str:
@@ -198,8 +218,7 @@ def _quorum(incident: Incident) -> str:
 
 
 def _all_lost(incident: Incident) -> str:
-    left = {t.subject for t in incident.troubles if t.matter is Matter.DIRECTOR}
-    back = sorted({t.subject for t in incident.seen if t.matter in (Matter.DIRECTOR, Matter.BLIND)} - left)
+    left, back = _lost(incident), answering(incident)
     if not left:
         still = _still(incident, incident.troubles)
         return f"{incident.cluster}: the directors answer again — {listed(still) or 'it is not over yet'}"
@@ -207,6 +226,17 @@ def _all_lost(incident: Incident) -> str:
         return f"{incident.cluster}: no director answers"
     answer, do = "answers" if len(back) == 1 else "answer", "does" if len(left) == 1 else "do"
     return f"{listed(back)} {answer} again — {listed(sorted(left))} still {do} not"
+
+
+def _lost(incident: Incident) -> set[str]:
+    """The directors that do not answer just now."""
+    return {t.subject for t in incident.troubles if t.matter is Matter.DIRECTOR}
+
+
+def answering(incident: Incident) -> list[str]:
+    """The directors that did not answer in the course of *incident*, and do by now."""
+    silent = {t.subject for t in incident.seen if t.matter in (Matter.DIRECTOR, Matter.BLIND)}
+    return sorted(silent - _lost(incident))
 
 
 def _removed(incident: Incident) -> str:
@@ -298,6 +328,7 @@ def facts(incident: Incident) -> list[str]:
         found += _failover_facts(incident)
     elif incident.outages and incident.kind is not Kind.VIP_UNREACHABLE:
         found.append(f"VIP unreachable for {_outages(incident.outages)}")
+        found += _not_over(incident)
     elif _unmeasured(incident):
         found.append(UNMEASURED)
     if incident.kind in (Kind.DIRECTOR_LOST, Kind.DIRECTOR_PAUSED) and incident.cause in AWAY:
@@ -327,8 +358,8 @@ def _drained(drained: Sequence[tuple[str, str]], unasked: Sequence[str]) -> str:
 def _evidence(incident: Incident) -> list[str]:
     """What was found; of a failover only what its headline does not say, and once it is over only what it was about."""
     moved = incident.kind in (Kind.FAILOVER, Kind.FAILBACK)
-    told = headline(incident)
-    kept = [e for e in incident.evidence if e.casefold() != told.casefold() and not (moved and _routine(e, incident))]
+    told = {said.casefold() for said in (headline(incident), headline(incident).partition(" — ")[0])}
+    kept = [e for e in incident.evidence if e.casefold() not in told and not (moved and _routine(e, incident))]
     return [in_time(e, incident) for e in kept]
 
 
@@ -372,19 +403,44 @@ def _failover_facts(incident: Incident) -> list[str]:
         found.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
     took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
     found.append(f"VIP unreachable for {took}" if took else no_outage(incident))
-    if took and _fails(incident, Matter.VIP):
-        # Some of its probes were good since: it may be gone again, or a dead real server be in its table yet.
-        found.append("the VIP does not answer reliably just now")
+    found += _not_over(incident) if took else ()
     if _fails(incident, Matter.SERVICE):
         found.append(_nobody_left(incident))
     unknown = not took and (incident.unwatched or _unmeasured(incident) or _fails(incident, Matter.VIP))
     apart = incident.kind not in (Kind.SPLIT_BRAIN, Kind.VIP_REMOVED)
-    if incident.returned_at and apart and not unknown:
+    if incident.returned_at and apart and incident.back_in is not None:
+        found.append(f"on the way back: what clients felt of it is told by incident {incident.back_in}")
+    elif incident.returned_at and apart and not unknown:
         back = _outages(tuple(o for o in incident.outages if _at_return(incident, o)))
         found.append(f"on the way back: {f'unreachable for {back}' if back else 'no probe failed'}")
-    if incident.lost and Trouble(matter=Matter.DIRECTOR, subject=incident.lost) in incident.troubles:
+    if incident.lost and _lost(incident) == {incident.lost}:
         found.append(f"{incident.lost} does not answer: there is no second director until it is back")
     return found
+
+
+def _not_over(incident: Incident) -> list[str]:
+    """That the VIP fails just now, though an outage of it is over and measured: by which services that is."""
+    if not _fails(incident, Matter.VIP):
+        return []
+    failing = _failing(incident)
+    which = f" ({_few(failing)})" if failing else ""
+    if since := _failed_since(incident):
+        return [f"the VIP does not answer again since {clock(since)} UTC{which}"]
+    # Some of its probes were good since: a dead real server may be in its table yet.
+    return [f"the VIP does not answer reliably just now{which}"]
+
+
+def _failing(incident: Incident) -> list[str]:
+    """The services whose clients reach nobody just now."""
+    found = [reason for trouble, reasons in incident.found if trouble.matter is Matter.VIP for reason in reasons]
+    return [s for s in incident.services if any(reason.startswith(f"{s}: ") for reason in found)]
+
+
+def _failed_since(incident: Incident) -> datetime | None:
+    """Since when the VIP fails anew, where it has answered since the outages that were measured."""
+    measured = max((o.first_good_at for o in incident.outages), default=None)
+    began = [at for trouble, at in incident.began if trouble.matter is Matter.VIP and trouble in incident.troubles]
+    return next((at for at in began if measured is not None and at > measured), None)
 
 
 def _taker(incident: Incident) -> str:

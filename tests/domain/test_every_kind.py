@@ -95,6 +95,9 @@ def all_web(pen: Pen, at: float, outcome: Outcome) -> Pen:
     return pen
 
 
+UNREACHED = " — the VIP does not answer (http)"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """How an incident begins and ends; both are given the journal so far, in which all is well until 50 s."""
@@ -264,7 +267,7 @@ CASES = {
         subject="sv1",
         begins=lambda pen: looked(felt(pen), 100, 101, sv1={"nat": replace(GOOD, snat=False)}),
         ends=felt_no_more,
-        told="sv1 cannot forward by NAT: the SNAT rule for 10.100.5.0/24 is missing",
+        told="sv1 cannot forward by NAT: the SNAT rule for 10.100.5.0/24 is missing" + UNREACHED,
         over="sv1 can forward by NAT again",
     ),
     "conntrack off": Case(
@@ -272,7 +275,7 @@ CASES = {
         subject="sv1",
         begins=lambda pen: looked(felt(pen), 100, 101, sv1={"nat": replace(GOOD, conntrack=False)}),
         ends=felt_no_more,
-        told="sv1 cannot forward by NAT: net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies",
+        told="sv1 cannot forward by NAT: net.ipv4.vs.conntrack is 0, so that its SNAT rule never applies" + UNREACHED,
         over="sv1 can forward by NAT again",
     ),
     "ip_forward off": Case(
@@ -280,7 +283,7 @@ CASES = {
         subject="sv1",
         begins=lambda pen: looked(felt(pen), 100, 101, sv1={"nat": replace(GOOD, ip_forward=False)}),
         ends=felt_no_more,
-        told="sv1 cannot forward by NAT: net.ipv4.ip_forward is 0",
+        told="sv1 cannot forward by NAT: net.ipv4.ip_forward is 0" + UNREACHED,
         over="sv1 can forward by NAT again",
     ),
     "a SNAT rule that counts nothing": Case(

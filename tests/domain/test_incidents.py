@@ -309,7 +309,9 @@ def test_an_incident_is_headed_by_the_trouble_that_it_is_called_by_and_not_by_wh
     pen.roll_call(101, empty, answer("sv2")).roll_call(102.5, empty, answer("sv2"))
     (incident,) = told(pen.lines)
     assert (incident.kind, incident.subject) == (Kind.TABLE_REMOVED, "sv1")
-    assert headline(incident) == "The IPVS table on sv1 is empty, and keepalived runs"
+    assert headline(incident) == (
+        "The IPVS table on sv1 is empty, and keepalived runs — the VIP does not answer (http)"
+    )
     assert "http: connection refused" in str(incident_message(incident).blocks)
 
 

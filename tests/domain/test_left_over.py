@@ -294,7 +294,8 @@ def test_a_vip_that_does_not_answer_is_not_back_yet() -> None:
     pen.roll_call(14, answer("sv1", error="no answer"), answer("sv2", holds=True))
     pen.outage(10, 14.5).probe(15, "http", None, UP).probe(16, "http", None, DOWN)
     (incident,) = incidents(pen)
-    assert facts(incident)[1] == "the VIP does not answer reliably just now"
+    assert facts(incident)[1] == "the VIP does not answer again since 12:00:16 UTC (http)"
+    assert headline(incident).endswith(" — the VIP does not answer (http)")
     assert incident_message(incident).text.startswith(":red_circle:")
 
 

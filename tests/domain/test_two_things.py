@@ -13,7 +13,8 @@ from bot.domain.observed import UnitActive
 from bot.views.incident import facts, headline, incident_message
 from tests.domain.test_removed import told
 
-from .reference import NOON, WEIGHTS, Pen, answer, processes
+from .reference import NOON, SITE, WEIGHTS, Pen, answer, processes
+from .test_left_over import world_of
 
 STOPPED: dict[str, Any] = {"active": UnitActive.INACTIVE, "weights": (), "services": ()}
 NO_ROUTE: dict[str, Any] = {"error": "no route to host"}
@@ -46,7 +47,9 @@ def test_a_master_that_is_stopped_while_the_standby_does_not_run_is_news() -> No
     assert kinds(pen) == [(Kind.KEEPALIVED_STOPPED, "sv1"), (Kind.KEEPALIVED_STOPPED, "sv2")]
     standby, dead = told(pen)
     assert {t.matter for t in dead.troubles} == {Matter.UNIT, Matter.VACANCY, Matter.VIP}
-    assert incident_message(dead).text == ":red_circle: keepalived on sv1 is inactive"
+    assert incident_message(dead).text == (
+        ":red_circle: keepalived on sv1 is inactive — the VIP does not answer (http)"
+    )
     assert incident_message(standby).text == ":large_yellow_circle: keepalived on sv2 is inactive"
 
 
@@ -118,7 +121,7 @@ def test_when_every_director_is_back_nobody_says_that_none_answers() -> None:
     pen = Pen().all_well(60).probe(101, "http", None, Outcome.UNHEALTHY)
     for at in (110, 116, 126):
         pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", **NO_ROUTE))
-    assert headline(of_kind(pen, Kind.DIRECTORS_LOST)) == "site: no director answers"
+    assert headline(of_kind(pen, Kind.DIRECTORS_LOST)) == "site: no director answers — the VIP does not answer (http)"
     pen.all_well(150)
     incident = of_kind(pen, Kind.DIRECTORS_LOST)
     assert incident.open
@@ -137,6 +140,23 @@ def test_the_moment_at_which_nobody_has_the_address_is_part_of_the_way_back() ->
     (incident,) = told(pen)
     assert (incident.kind, incident.open) == (Kind.FAILOVER, False)
     assert headline(incident) == "VI_1: sv1 is MASTER again"
+
+
+def test_a_way_back_that_ends_what_another_story_tells_of_is_not_called_unfelt() -> None:
+    """sv1's link is cut, keepalived stops on sv2, which took over, and then sv1 is back: from nobody."""
+    pen = Pen().all_well(60).says(100, "sv2", VrrpState.MASTER)
+    for at in (101, 107, 117):
+        pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", holds=True))
+    pen.says(130, "sv2", VrrpState.STOP).probe(131, "http", None, Outcome.UNHEALTHY, "no answer")
+    for at in (131, 133):
+        pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", **STOPPED))
+    stopped = of_kind(pen, Kind.KEEPALIVED_STOPPED)
+    assert headline(stopped) == "keepalived on sv2 is inactive — the VIP does not answer (http)"
+    pen.says(150, "sv1", VrrpState.MASTER).roll_call(151, answer("sv1", holds=True), answer("sv2", **STOPPED))
+    pen.outage(130, 150.5).probe(150.5, "http", None, Outcome.HEALTHY, "")
+    moved = of_kind(pen, Kind.FAILOVER)
+    assert f"on the way back: what clients felt of it is told by incident {stopped.id}" in facts(moved)
+    assert not any("no probe failed" in fact for fact in facts(moved))
 
 
 def stopped_failover() -> Pen:
@@ -199,7 +219,14 @@ def test_a_second_plug_that_is_pulled_a_while_after_the_first_is_news() -> None:
         pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", **NO_ROUTE))
     (site,) = told(pen)
     assert site.id > dead.id, "a message of its own"
-    assert headline(site) == "site: no director answers"
+    assert headline(site) == "site: no director answers — the VIP does not answer (http)"
+    assert not any("no second director" in fact for fact in facts(site)), "there is no first one either"
+    assert incident_message(site).text.startswith(":red_circle:")
+    parts = [i for i in world_of(pen, SITE).incidents["site"].all if i.part_of == site.id]
+    assert {incident_message(i).text for i in parts} >= {
+        f":white_circle: VI_1: this is part of incident {site.id}",
+        f":white_circle: http: this is part of incident {site.id}",
+    }
 
 
 def test_two_plugs_that_are_pulled_together_are_one_story() -> None:
@@ -207,7 +234,7 @@ def test_two_plugs_that_are_pulled_together_are_one_story() -> None:
     for at in (101, 107, 112):
         pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", **NO_ROUTE))
     (site,) = told(pen)
-    assert headline(site) == "site: no director answers"
+    assert headline(site) == "site: no director answers — the VIP does not answer (http)"
 
 
 def test_a_director_that_was_cut_off_is_not_blamed_for_what_only_the_bot_could_not_reach() -> None:
@@ -248,7 +275,9 @@ def test_an_interface_of_the_new_master_that_dies_soon_after_the_failover_is_new
     for at in (111, 117, 127):
         pen.roll_call(at, answer("sv1", **STOPPED), answer("sv2", **NO_ROUTE))
     assert kinds(pen) == [(Kind.DIRECTOR_LOST, "sv2"), (Kind.FAILOVER, "VI_1")]
-    assert incident_message(of_kind(pen, Kind.DIRECTOR_LOST)).text == ":red_circle: sv2 does not answer"
+    assert incident_message(of_kind(pen, Kind.DIRECTOR_LOST)).text == (
+        ":red_circle: sv2 does not answer — the VIP does not answer (http and dns-udp)"
+    )
 
 
 def test_what_is_found_late_of_a_vip_that_fails_since_the_move_is_part_of_it() -> None:

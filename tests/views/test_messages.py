@@ -115,6 +115,22 @@ def test_a_status_is_red_while_clients_reach_nobody_whatever_the_reason_is_calle
     assert shown(status_message(replace(large(1, 1), incidents=(incident,)))).startswith(light)
 
 
+WEB, VIP = Trouble(matter=Matter.REAL_SERVER, subject="web2"), Trouble(matter=Matter.VIP, subject="VI_1")
+EMPTY = Trouble(matter=Matter.SERVICE, subject="http")
+
+
+@pytest.mark.parametrize(
+    ("left", "light"),
+    [({EMPTY, VIP, WEB}, ":red_circle:"), ({VIP, WEB}, ":red_circle:"), ({WEB}, ":large_yellow_circle:")],
+)
+def test_a_story_is_red_as_long_as_clients_feel_it_and_not_by_what_it_is_called(left: set[Trouble], light: str) -> None:
+    incident = Incident(
+        id=1, kind=Kind.SERVICE_DOWN, cluster="site", subject="http", opened_at=strange.NOON,
+        hold_until=strange.NOON, troubles=frozenset(left), seen=frozenset({EMPTY, VIP, WEB}),
+    )  # fmt: skip
+    assert incident_message(incident).text.startswith(light)
+
+
 def test_what_is_not_of_today_is_told_with_its_day() -> None:
     by = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
     week = timedelta(days=7)

@@ -344,6 +344,7 @@ def unmoved(incident: Incident) -> Incident:
         old_master=None,
         new_master=None,
         returned_at=None,
+        back_in=None,
         old_boot=None,
         old_behind_s=None,
         cause=Cause.UNKNOWN,

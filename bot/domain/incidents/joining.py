@@ -105,6 +105,7 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
         moved_at=told.moved_at,
         unwatched=told.unwatched,
         returned_at=told.returned_at,
+        back_in=told.back_in if told.back_in not in (first.id, other.id) else None,
         old_boot=told.old_boot,
         old_behind_s=told.old_behind_s,
         cause=told.cause,

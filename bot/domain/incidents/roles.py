@@ -10,7 +10,7 @@ from bot.domain.fleet import VrrpInstance
 from bot.domain.incidents.causes import FIRM, cause_of, word_cause
 from bot.domain.incidents.gathering import gathered, is_old, unmoved, with_past
 from bot.domain.incidents.joining import joined, merged, opened
-from bot.domain.incidents.kinds import ROLL_CALL_HOLD
+from bot.domain.incidents.kinds import FELT, ROLL_CALL_HOLD
 from bot.domain.incidents.story import Cause, Incident, Stage
 from bot.domain.incidents.work import REMEMBERED, Work
 from bot.domain.observed import UnitActive
@@ -49,6 +49,7 @@ def moved(work: Work, instance: VrrpInstance, old: str | None, new: str | None) 
             moved_at=moved_at,
             unwatched=incident.unwatched or _unwatched(work, moved_at),
             returned_at=None,
+            back_in=None,
             old_boot=host.boot if host is not None else incident.old_boot,
             old_behind_s=host.behind_s if host is not None else incident.old_behind_s,
             settled=False,
@@ -155,11 +156,18 @@ def _returned(work: Work, incident: Incident, role: Trouble, old: str, new: str)
         if {t.matter for t in gap.seen} <= {Matter.VIP, Matter.VACANCY} and work.at - gap.opened_at <= LATE:
             incident = merged(work, incident, gap)
     incident = with_past(work, incident, role)
+    felt = work.find(lambda i: i.id != incident.id and i.instance == incident.instance and _is_felt(i))
+    back_in = felt.id if felt is not None else None
+    holders = (new,) if found else ()
     work.put(
-        replace(incident, returned_at=_moved_at(work), new_master=new, holders=(new,) if found else ()),
+        replace(incident, returned_at=_moved_at(work), back_in=back_in, new_master=new, holders=holders),
         f"{new} is MASTER again (before: {old})",
         at=at,
     )
+
+
+def _is_felt(incident: Incident) -> bool:
+    return any(t.matter in FELT for t in incident.troubles)
 
 
 def _was_brief(work: Work, incident: Incident) -> bool:

@@ -108,6 +108,8 @@ class Incident:
     ``changes`` counts how often it began again; ``calm_from`` is when everything last became well and ``calm_until``
     when it may be called over: what flaps is held open for longer each time.
 
+    ``back_in`` is the incident that tells what clients felt when the MASTER came back, where this one does not.
+
     ``unwatched``: the MASTER moved before the bot was started, so that nobody may have probed the VIP then.
 
     ``felt_since`` is since when a VIP is unreachable in a story that was told as a smaller one, ``worse`` how often
@@ -133,6 +135,7 @@ class Incident:
     new_master: str | None = None
     moved_at: datetime | None = None
     returned_at: datetime | None = None
+    back_in: int | None = None
     old_boot: str | None = None
     old_behind_s: float | None = None
     cause: Cause = Cause.UNKNOWN
