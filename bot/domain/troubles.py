@@ -45,3 +45,9 @@ class Trouble:
     matter: Matter
     subject: str
     of: str = ""
+
+
+OF_DIRECTORS = frozenset(
+    {Matter.PROCESS, Matter.UNIT, Matter.TABLE, Matter.CHECKER, Matter.NAT, Matter.AGENT, Matter.COMPLAINT}
+)
+"""What is found on a director: of one that does not answer, nothing of it is known."""

@@ -12,6 +12,7 @@ from bot.domain.incidents.hearing import INSERTED
 from bot.domain.incidents.joining import LOST_QUORUM
 from bot.domain.incidents.kinds import PRECEDENCE, primary
 from bot.domain.moments import moment
+from bot.domain.troubles import OF_DIRECTORS
 from bot.domain.wording import listed
 from bot.views.words import clock, outage, plural, span
 
@@ -91,7 +92,7 @@ def _still(incident: Incident, left: Iterable[Trouble]) -> tuple[str, ...]:
     lost = {t.subject for t in left if t.matter is Matter.DIRECTOR}
     told = sorted(
         # Of what was wrong on a director that has died, nothing more is known than that.
-        (t for t in left if t.matter in _STILL and (t.matter not in _OF_DIRECTORS or t.subject not in lost)),
+        (t for t in left if t.matter in _STILL and (t.matter not in OF_DIRECTORS or t.subject not in lost)),
         key=lambda t: (PRECEDENCE.index(t.matter), t),
     )
     return tuple(_STILL[t.matter].format(about=t.subject, new=incident.new_master) for t in told)
@@ -99,7 +100,6 @@ def _still(incident: Incident, left: Iterable[Trouble]) -> tuple[str, ...]:
 
 # Of these a headline names all that are left, and not one alone.
 _TOGETHER = frozenset({Matter.REAL_SERVER, Matter.SERVICE, Matter.AGENT, Matter.WEIGHT, Matter.DIFFERENCE})
-_OF_DIRECTORS = frozenset({Matter.UNIT, Matter.TABLE, Matter.CHECKER, Matter.NAT, Matter.AGENT, Matter.COMPLAINT})
 _STILL = {
     Matter.ROLE: "{new} is MASTER",
     Matter.DIRECTOR: "{about} still does not answer",
@@ -181,7 +181,7 @@ def _split_brain(incident: Incident) -> str:
     # By the last look it may be one of them: the other was not heard of since.
     several = len(incident.holders) > 1
     who = f"{listed(incident.holders)} hold" if several else "more than one director holds"
-    frozen = [e for e in incident.evidence if "frozen" in e]
+    frozen = [e for e in incident.evidence if "frozen" in e and e in incident.present]
     because = f"; {frozen[0]}" if frozen else ""
     return f"{incident.subject}: split brain — {who} the address{because}"
 

@@ -325,3 +325,19 @@ def test_what_the_director_that_was_cut_off_cannot_reach_is_not_down() -> None:
     pen.check(115, "sv1", "web2", up=False)
     pen.lines[-1] = replace(pen.lines[-1], at_source=NOON + timedelta(seconds=108))
     assert kinds(pen) == [(Kind.FAILOVER, "VI_1")]
+
+
+def test_of_a_director_that_is_lost_nothing_is_told_as_being_so_just_now() -> None:
+    frozen = answer("sv1", holds=True, processes=processes(stopped="VRRP"))
+    pen = Pen().all_well(60).says(100, "sv2", VrrpState.MASTER)
+    for at in (101, 102):
+        pen.roll_call(at, frozen, answer("sv2", holds=True))
+    split = of_kind(pen, Kind.SPLIT_BRAIN)
+    (why,) = (fact for fact in facts(split) if "stopped by a signal" in fact)
+    assert headline(split).endswith(f"; {why}")
+    for at in (120, 126, 136):
+        pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", holds=True))
+    split = of_kind(pen, Kind.SPLIT_BRAIN)
+    assert f"was: {why}" in facts(split)
+    assert why not in facts(split)
+    assert why not in headline(split)

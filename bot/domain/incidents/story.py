@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from bot.domain.events import Actor, OutageMeasured
-from bot.domain.troubles import Trouble
+from bot.domain.troubles import OF_DIRECTORS, Matter, Trouble
 
 
 class Kind(StrEnum):
@@ -174,8 +174,10 @@ class Incident:
 
     @property
     def present(self) -> frozenset[str]:
-        """What of the evidence is still so."""
-        return frozenset(words for trouble, found in self.found if trouble in self.troubles for words in found)
+        """What of the evidence is still so; of what was found on a director that is lost, nothing is known."""
+        lost = {t.subject for t in self.troubles if t.matter is Matter.DIRECTOR}
+        known = {t for t in self.troubles if t.matter not in OF_DIRECTORS or t.subject not in lost}
+        return frozenset(words for trouble, found in self.found if trouble in known for words in found)
 
     @property
     def planned(self) -> bool:
