@@ -47,7 +47,5 @@ class Trouble:
     of: str = ""
 
 
-OF_DIRECTORS = frozenset(
-    {Matter.PROCESS, Matter.UNIT, Matter.TABLE, Matter.CHECKER, Matter.NAT, Matter.AGENT, Matter.COMPLAINT}
-)
+OF_DIRECTORS = frozenset({Matter.PROCESS, Matter.UNIT, Matter.TABLE, Matter.CHECKER, Matter.NAT, Matter.COMPLAINT})
 """What is found on a director: of one that does not answer, nothing of it is known."""

@@ -8,9 +8,9 @@ from datetime import datetime
 from bot.domain.deeds import Deed
 from bot.domain.events import OutageMeasured, Sense
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
-from bot.domain.incidents.hearing import INSERTED
 from bot.domain.incidents.joining import LOST_QUORUM
 from bot.domain.incidents.kinds import PRECEDENCE, primary
+from bot.domain.incidents.notes import INSERTED
 from bot.domain.moments import moment
 from bot.domain.troubles import OF_DIRECTORS
 from bot.domain.wording import listed
@@ -41,8 +41,12 @@ AWAY = {
     Cause.ANEW: "it booted anew",
 }
 UNMEASURED = "the VIP was unreachable; for how long was not measured"
-DID_NOT_ANSWER = "why is not known: {old} did not answer at the time"
-
+WHY_THEN = {
+    # What of the old MASTER it is, and how it is told once it is so no more.
+    Cause.AWAITED: (Matter.DIRECTOR, "why is not known: {old} did not answer at the time"),
+    Cause.DIED: (Matter.DIRECTOR, "unplanned: {old} did not answer"),
+    Cause.FROZEN: (Matter.PROCESS, "unplanned: keepalived was frozen on {old}"),
+}
 
 MOST_DEEDS = 8  # what people did is summed up in so many lines; the export has all of it
 
@@ -90,9 +94,9 @@ def _left(incident: Incident) -> tuple[str, ...] | None:
 def _still(incident: Incident, left: Iterable[Trouble]) -> tuple[str, ...]:
     """What of *left* is worth a word in a headline, in words: causes before effects."""
     lost = {t.subject for t in left if t.matter is Matter.DIRECTOR}
+    unknown = OF_DIRECTORS | {Matter.AGENT}  # of a director that has died, nothing more is known than that
     told = sorted(
-        # Of what was wrong on a director that has died, nothing more is known than that.
-        (t for t in left if t.matter in _STILL and (t.matter not in OF_DIRECTORS or t.subject not in lost)),
+        (t for t in left if t.matter in _STILL and not (t.matter in unknown and t.subject in lost)),
         key=lambda t: (PRECEDENCE.index(t.matter), t),
     )
     return tuple(_STILL[t.matter].format(about=t.subject, new=incident.new_master) for t in told)
@@ -173,8 +177,17 @@ def _failover(incident: Incident) -> str:
         return f"{incident.instance}: {new} is MASTER again"
     if not incident.settled and not incident.holders:
         return f"{incident.instance}: {new} says it is MASTER now (before: {old}); no roll call could confirm it yet"
-    why = WHY[incident.cause].format(old=old, new=new)
-    return f"{incident.instance} failed over: {old} → {new} ({why})"
+    return f"{incident.instance} failed over: {old} → {new} ({_why(incident, str(new))})"
+
+
+def _why(incident: Incident, new: str) -> str:
+    """Why the MASTER moved to *new*: as it is, or as it was where that is over and the story may go on."""
+    wording = WHY[incident.cause]
+    if incident.cause in WHY_THEN:
+        matter, then = WHY_THEN[incident.cause]
+        over = {t.matter for t in incident.seen - incident.troubles if t.subject == incident.old_master}
+        wording = then if incident.returned_at or incident.resolved_at or matter in over else wording
+    return wording.format(old=incident.old_master, new=new)
 
 
 def _split_brain(incident: Incident) -> str:
@@ -393,14 +406,12 @@ def _failover_facts(incident: Incident) -> list[str]:
     if incident.kind is Kind.SPLIT_BRAIN:
         found.append(f"{_taker(incident)} took the address, and {incident.old_master} kept it")
         stood_still = incident.cause in (Cause.FROZEN, Cause.PAUSED)
-        found += [WHY[incident.cause].format(old=incident.old_master)] if stood_still else []
+        found += [_why(incident, _taker(incident))] if stood_still else []
     elif incident.kind is Kind.VIP_REMOVED:
         found.append(f"{_taker(incident)} was MASTER for a moment, until {incident.old_master} had it again")
     elif incident.resolved_at or incident.returned_at or incident.kind not in (Kind.FAILOVER, Kind.FAILBACK):
-        # That it has not answered so far would be said of a director which has answered since.
-        wording = DID_NOT_ANSWER if incident.cause is Cause.AWAITED and incident.returned_at else WHY[incident.cause]
-        why = wording.format(old=incident.old_master, new=_taker(incident))
-        found.append(f"MASTER had moved {incident.old_master} → {_taker(incident)} ({why})")
+        new = _taker(incident)
+        found.append(f"MASTER had moved {incident.old_master} → {new} ({_why(incident, new)})")
     took = _outages(tuple(o for o in incident.outages if not _at_return(incident, o)))
     found.append(f"VIP unreachable for {took}" if took else no_outage(incident))
     found += _not_over(incident) if took else ()
@@ -494,7 +505,9 @@ def summary(incident: Incident, deeds: Sequence[Deed] = ()) -> list[str]:
     assert incident.resolved_at is not None
     lasted = span((incident.resolved_at - incident.began_at).total_seconds())
     failed = sum(o.failed for o in incident.outages)
-    found = [f"It lasted {lasted}" + (f"; {plural(failed, 'probe')} of the VIP failed" if failed else "")]
+    # What began again within minutes is one incident: it did not last all of that time.
+    took = f"It began {incident.changes + 1} times within {lasted}" if incident.changes else f"It lasted {lasted}"
+    found = [took + (f"; {plural(failed, 'probe')} of the VIP failed" if failed else "")]
     affected = [*incident.services, *incident.also_down]
     if affected:
         found.append(f"Affected: {_few(list(dict.fromkeys(affected)))}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.domain.events import HealthChanged, NatPath, RollCallAnswer, VrrpState
 from bot.domain.health import Outcome
-from bot.domain.incidents import Incident, Kind, Matter
+from bot.domain.incidents import Incident, Kind, Matter, Trouble
 from bot.domain.observed import UnitActive
 from bot.views.incident import facts, headline, incident_message
 from tests.domain.test_removed import told
@@ -341,3 +341,94 @@ def test_of_a_director_that_is_lost_nothing_is_told_as_being_so_just_now() -> No
     assert f"was: {why}" in facts(split)
     assert why not in facts(split)
     assert why not in headline(split)
+
+
+def emptied() -> Pen:
+    """web1 falls, and some seconds later somebody clears sv1's table: clients reach nobody before that is found."""
+    pen = Pen().all_well(60).probe(100, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    pen.check(101, "sv1", "web1", up=False).roll_call(102, answer("sv1", holds=True, weights=NO_WEB1), answer("sv2"))
+    for name in ("http", "dns-udp"):
+        pen.probe(111, name, None, Outcome.UNHEALTHY, "connection refused")
+    for at in (112, 113):
+        pen.roll_call(at, answer("sv1", holds=True, weights=(), services=()), answer("sv2"))
+    return pen
+
+
+def test_an_empty_table_is_why_clients_reach_nobody_and_not_a_real_server_that_fell_before() -> None:
+    pen = emptied()
+    down, table = told(pen)
+    assert incident_message(down).text == ":large_yellow_circle: web1 is down"
+    assert facts(down) == ["http: connection refused", "keepalived on sv1 took it out of http"]
+    assert incident_message(table).text == (
+        ":red_circle: The IPVS table on sv1 is empty, and keepalived runs — the VIP does not answer (dns-udp and http)"
+    )
+    assert table.also_down == ()
+    pen.outage(110.8, 130)
+    for name in ("http", "dns-udp"):
+        pen.probe(130, name, None, Outcome.HEALTHY, "")
+    pen.roll_call(131, answer("sv1", holds=True, weights=NO_WEB1), answer("sv2"))
+    down, table = told(pen)
+    assert (down.outages, down.open, table.open) == ((), True, False)
+    assert any(fact.startswith("VIP unreachable for") for fact in facts(table))
+    words = ["the VIP of VI_1 does not answer", "the VIP answers again"]
+    assert [[n.text for n in i.timeline if "VIP" in n.text] for i in (down, table)] == [[], words]
+
+
+def fallen_then_moved(*failing: str) -> Pen:
+    """web1 falls, clients fail, and then the MASTER's plug is pulled or keepalived stopped there."""
+    pen = Pen().all_well(60).probe(100, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    pen.check(101, "sv1", "web1", up=False).check(101.5, "sv2", "web1", up=False)
+    pen.roll_call(102, answer("sv1", holds=True, weights=NO_WEB1), answer("sv2", weights=NO_WEB1))
+    for name in failing:
+        pen.probe(106, name, None, Outcome.UNHEALTHY, "no answer")
+    pen.says(109, "sv2", VrrpState.MASTER)
+    return pen.roll_call(110, answer("sv1", **STOPPED), answer("sv2", holds=True, weights=NO_WEB1))
+
+
+def test_what_every_service_fails_by_is_the_move_and_not_the_real_server_of_one_that_fell_before() -> None:
+    down, moved = told(fallen_then_moved("http", "dns-udp"))
+    assert (headline(down), {t.matter for t in down.troubles}) == ("web1 is down", {Matter.REAL_SERVER})
+    assert Trouble(matter=Matter.VIP, subject="VI_1") in moved.troubles
+    assert moved.felt_since is None, "it is told as what it is"
+
+
+def test_a_move_that_clients_need_not_feel_does_not_take_over_what_a_dead_real_server_does() -> None:
+    down, moved = told(fallen_then_moved("http"))
+    assert {t.matter for t in down.troubles} == {Matter.REAL_SERVER, Matter.VIP}
+    assert Matter.VIP not in {t.matter for t in moved.seen}
+
+
+def test_what_was_said_against_a_real_server_is_not_said_of_the_director_that_it_lives_inside_of() -> None:
+    """Whoever took "it" out of a table did not take the director out."""
+    pen = lost_standby()
+    lost = of_kind(pen, Kind.DIRECTOR_LOST)
+    assert [fact for fact in facts(lost) if not fact.startswith("sv2: ")] == [
+        "no word from the agent on sv2",
+        "web2 went with it: inside sv2",
+    ]
+
+
+def test_that_nobody_is_left_to_serve_has_not_become_worse_where_clients_reach_nobody_for_long() -> None:
+    pen = Pen().all_well(60).probe(100.5, "http", None, Outcome.UNHEALTHY)
+    for at in (101, 107, 112):
+        pen.roll_call(at, answer("sv1", **NO_ROUTE), answer("sv2", **NO_ROUTE))
+    for server in ("web1", "web2"):
+        pen.probe(120, "http", server, Outcome.UNHEALTHY, "no answer")
+    (site,) = told(pen)
+    assert Trouble(matter=Matter.SERVICE, subject="http") in site.troubles
+    assert site.felt_since is None
+
+
+def test_the_last_real_server_that_falls_a_while_after_the_first_is_one_new_message_with_both() -> None:
+    """Clients feel it before the probes of the last one have failed often enough."""
+    pen = Pen().all_well(60).probe(100, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    pen.check(101, "sv1", "web1", up=False).check(101, "sv2", "web1", up=False)
+    pen.roll_call(102, answer("sv1", holds=True, weights=NO_WEB1), answer("sv2", weights=NO_WEB1))
+    pen.probe(113, "http", None, Outcome.UNHEALTHY, "connection refused")
+    (down,) = told(pen)
+    pen.probe(119, "http", "web2", Outcome.UNHEALTHY, "connection refused")
+    pen.roll_call(120, answer("sv1", holds=True, weights=NO_WEB1), answer("sv2", weights=NO_WEB1))
+    (empty,) = told(pen)
+    assert empty.id > down.id, "a message of its own"
+    assert incident_message(empty).text == ":red_circle: http has no healthy real server"
+    assert "web1 and web2 are down" in facts(empty)

@@ -46,6 +46,8 @@ def test_it_says_how_long_what_was_affected_and_who_acted() -> None:
         "alice was on it",
         "bob at 12:02:00: muted web1 until 13:00:00: it *is* dead",
     ]
+    twice = replace(incident, changes=1)
+    assert summary(twice)[0] == "It began 2 times within 1 min 46 s; 14 probes of the VIP failed"
 
 
 def test_the_thread_has_it_above_the_stages_in_their_order() -> None:

@@ -164,6 +164,10 @@ def _was_told_as_less(work: Work, was: Incident) -> bool:
 
 
 def _is_nobody_left(work: Work, was: Incident, incident: Incident) -> bool:
-    """Whether a service has just lost its last real server in a story that people know as something else."""
+    """Whether a service has just lost its last real server in a story that people know as something else.
+
+    They know it as that where clients have felt it for a while.
+    """
     before, now = (any(t.matter is Matter.SERVICE for t in i.troubles) for i in (was, incident))
-    return was.due(work.at) and now and not before
+    felt = any(t.matter is Matter.VIP and work.at - dict(was.began)[t] >= TAKEN_OUT for t in was.troubles)
+    return was.due(work.at) and now and not before and not felt

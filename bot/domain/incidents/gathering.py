@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from bot.domain.copies import replace
+from bot.domain.fleet import VirtualService
 from bot.domain.incidents.causes import fresh
-from bot.domain.incidents.joining import merged, opened
+from bot.domain.incidents.joining import handed_over, merged, opened
 from bot.domain.incidents.kinds import (
     BURST,
     FELT,
@@ -19,16 +21,22 @@ from bot.domain.incidents.kinds import (
     takeover,
 )
 from bot.domain.incidents.links import Links
+from bot.domain.incidents.present import services_of
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.incidents.work import Work
 from bot.domain.situation import ASIDE, LATE
-from bot.domain.situation.checks import in_table
+from bot.domain.situation.checks import gone, in_table
 from bot.domain.troubles import Matter, Trouble
 
 UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
 PLACES = {matter: place for place, matter in enumerate(Matter)}
 OF_KEEPALIVED = frozenset({Matter.DIRECTOR, Matter.PROCESS, Matter.UNIT})  # what a director's part in VRRP needs
 REASONS = OF_KEEPALIVED | {Matter.VACANCY, Matter.NAT, Matter.TABLE, Matter.CHECKER, Matter.WEIGHT}
+BREAKS_IT = frozenset(
+    {Matter.ROLE, Matter.DIRECTOR, Matter.PROCESS, Matter.UNIT, Matter.VACANCY, Matter.TABLE, Matter.NAT}
+)  # what makes an address that does not answer, whatever real servers do
+APART = timedelta(seconds=5)  # what falls that long before anything else of a story may have nothing to do with it
+FAILS_ALL = BREAKS_IT | {Matter.SERVICE}
 TOTAL = frozenset({*FELT, Matter.VACANCY})  # what makes nobody be served any more
 OVER_WITH = PLANNED | {Cause.REMOVED}
 AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
@@ -41,8 +49,8 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     if not related:
         return _again(work, trouble) or _not_over(work, trouble, own) or opened(work, trouble)
     owner = next((i for i in related if trouble in i.troubles), None)
-    if owner is not None and (is_old(work, owner) or _is_known(work, owner)):
-        return owner  # what has been there for so long is not what made anything else happen just now
+    if owner is not None and (settled := _settled(work, trouble, owner)) is not None:
+        return settled
     if trouble.matter is Matter.VIP:
         # An effect stays where it was found: what else could explain it by now is told for itself.
         related = [owner] if owner is not None else related
@@ -70,6 +78,39 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     return first
 
 
+def _settled(work: Work, trouble: Trouble, owner: Incident) -> Incident | None:
+    """The story that *trouble*, which is *owner*'s, belongs to for good; None where it may be part of another still."""
+    if trouble.matter is Matter.VIP and (cause := _real_cause(work, trouble, owner)) is not None:
+        return handed_over(work, owner, cause, trouble)
+    # What has been there for so long is not what made anything else happen just now.
+    return owner if is_old(work, owner) or _is_known(work, owner) else None
+
+
+def _real_cause(work: Work, vip: Trouble, owner: Incident) -> Incident | None:
+    """The story that tells why *vip* fails, where *owner* is only that a real server fell shortly before it began.
+
+    A dead one fails some clients of its own services until it is out of the table. An empty table, say, fails all; so
+    does the last real server of a service that falls a while after the first.
+    """
+    servers = {t.subject for t in owner.seen if t.matter is Matter.REAL_SERVER}
+    if not servers or not all(t.matter in MINOR or t == vip for t in owner.seen):
+        return None
+    began, own = dict(owner.began)[vip], work.links(vip)
+    for incident in work.opens():
+        causes = [t for t in incident.troubles if t.matter in FAILS_ALL and work.links(t).explains & own.needs]
+        near = [t for t in causes if abs(dict(incident.began)[t] - began) <= UNHEARD]
+        moved = all(t.matter is Matter.ROLE for t in near)  # clients need not feel that
+        if incident.id != owner.id and near and not (moved and _fails_for(work, vip, servers)):
+            return incident
+    return None
+
+
+def _fails_for(work: Work, vip: Trouble, servers: Collection[str]) -> bool:
+    """Whether *vip* fails only in services that have one of *servers*, which are dead, among their real servers."""
+    failing = work.situation.vip_troubles(services_of(work.cluster, work.cluster.vrrp_instance(vip.subject)))
+    return all(any(work.situation.healthy(s, server) is False for server in servers) for s in failing)
+
+
 def _related(work: Work, trouble: Trouble, own: Links) -> list[Incident]:
     """The open incidents that *trouble* has to do with; its own is one of them."""
     related = [
@@ -80,9 +121,10 @@ def _related(work: Work, trouble: Trouble, own: Links) -> list[Incident]:
     owner = next((i for i in related if trouble in i.troubles), None)
     if owner is None:
         return related
-    if trouble.matter is Matter.REAL_SERVER and _is_out(work, trouble.subject, owner):
-        # It made nothing happen just now, out of the table as it is; but what explains it may be known only now.
-        related = [i for i in related if i is owner or own.needs & i.explains]
+    if trouble.matter is Matter.REAL_SERVER:
+        # Out of the table it makes nothing happen; but what explains it may be known only now.
+        out = [i for i in related if i is not owner and _is_out(work, trouble.subject, owner, i)]
+        related = [i for i in related if i not in out or own.needs & i.explains]
     # What it may have explained, had that begun with the move, is told for itself.
     return [i for i in related if i is owner or not _are_apart(work, owner, i)]
 
@@ -182,16 +224,26 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
     return own.meet(explains, needs)
 
 
-def _is_out(work: Work, server: str, owner: Incident) -> bool:
-    """Whether *server* fell a while ago, and no client is sent to it any more."""
-    answers = [
-        (service.name, work.situation.answered(work.situation.masters.get(service.vrrp_instance or "", "")))
+def _is_out(work: Work, server: str, owner: Incident, incident: Incident) -> bool:
+    """Whether *server*, as *owner* tells, fell before *incident*, and clients feel that, and not it, any more."""
+    sent = any(
+        _is_sent(work, service, server)
         for service in work.cluster.services_of(server)
         if work.situation.healthy(service.name, server) is False
-    ]
-    sent = [answer is None or in_table(answer, service, server) is not False for service, answer in answers]
+    )
     fallen = [h.since for (_, name), h in work.situation.health.items() if name == server]
-    return not any(sent) and work.at - max(fallen, default=owner.opened_at) > TAKEN_OUT
+    fell = max(fallen, default=owner.opened_at)
+    began = min((at for _, at in incident.began), default=fell)
+    before = began - fell > APART and any(t.matter in BREAKS_IT for t in incident.troubles)
+    return not sent and (before or work.at - fell > TAKEN_OUT)
+
+
+def _is_sent(work: Work, service: VirtualService, server: str) -> bool:
+    """Whether clients of *service* may be sent to *server*: not where the table is known to be without it."""
+    answer = work.situation.answered(work.situation.masters.get(service.vrrp_instance or "", ""))
+    if answer is None or answer.services is None or service.name in answer.services:
+        return answer is None or in_table(answer, service.name, server) is not False
+    return gone(answer)  # what one whose keepalived is gone has left in its table is not known
 
 
 def _felt(incident: Incident) -> list[Trouble]:

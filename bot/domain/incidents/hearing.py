@@ -19,6 +19,7 @@ from bot.domain.events import (
 from bot.domain.health import Outcome
 from bot.domain.incidents.causes import GUESSED, word_cause
 from bot.domain.incidents.kinds import takeover
+from bot.domain.incidents.notes import INSERTED
 from bot.domain.incidents.story import Cause, Incident, Stage
 from bot.domain.incidents.work import REMEMBERED, Work
 from bot.domain.situation import ASIDE, by_our_clock
@@ -42,9 +43,6 @@ def hear(work: Work) -> None:
             _fell_again(work, event)
         case _:
             pass
-
-
-INSERTED = "inserted as observed: "
 
 
 def _inserted(work: Work, event: VrrpStateObserved | RealServerObserved) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from bot.domain.copies import replace
-from bot.domain.incidents.kinds import CLEAR_AT_ONCE, hold_of, is_minor, named, primary
-from bot.domain.incidents.notes import words_for
+from bot.domain.incidents.kinds import CLEAR_AT_ONCE, FELT, MINOR, hold_of, is_minor, named, primary
+from bot.domain.incidents.notes import INSERTED, words_for
 from bot.domain.incidents.present import is_empty, services_of
 from bot.domain.incidents.story import Incident, Kind
 from bot.domain.incidents.work import NOTES, Work
@@ -71,10 +71,22 @@ def joined(work: Work, incident: Incident, trouble: Trouble) -> Incident:
         # where its agent was silent, too, it is on its way back.
         lost = Trouble(matter=Matter.DIRECTOR, subject=trouble.subject)
         joined = replace(joined, seen=joined.seen - {lost}, explains=joined.explains - {f"host:{trouble.subject}"})
-    joined = named(_restless(joined), work.cluster)
+    joined = _no_more_minor(incident, named(_restless(joined), work.cluster))
     if trouble.matter in CLEAR_AT_ONCE and primary(joined) == trouble:
         joined = replace(joined, settled=True)
     return joined
+
+
+def _no_more_minor(before: Incident, after: Incident) -> Incident:
+    """*after*, without what was said against a real server where that has turned out to be part of something greater.
+
+    That it went along is told. While clients feel it, the real server is what is wrong still.
+    """
+    if not is_minor(before) or is_minor(after) or {t.matter for t in after.seen} <= MINOR | FELT.keys():
+        return after
+    found = tuple((t, words) for t, words in after.found if t.matter is not Matter.REAL_SERVER)
+    kept = {word for _, words in found for word in words}
+    return replace(after, found=found, evidence=tuple(e for e in after.evidence if e in kept or e.startswith(INSERTED)))
 
 
 def _begun(
@@ -126,6 +138,39 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
     work.by_id[other.id] = replace(other, troubles=frozenset(), withdrawn=True, part_of=first.id)
     work.by_id[first.id] = merged
     return merged
+
+
+def handed_over(work: Work, holder: Incident, taker: Incident, vip: Trouble) -> Incident:
+    """*taker*, which tells why *vip* fails, with all that *holder* knew of that; *holder* is left without it."""
+    began = dict(holder.began)[vip]
+    others = tuple((t, words) for t, words in holder.found if t != vip)
+    kept = {word for _, words in others for word in words}
+    found = {*dict(holder.found).get(vip, ()), *holder.why} - kept
+    measured = tuple(o for o in holder.outages if o.first_good_at >= began)
+    note = words_for(vip, work.situation)
+    left = replace(
+        holder,
+        troubles=holder.troubles - {vip},
+        seen=holder.seen - {vip},
+        began=tuple((t, at) for t, at in holder.began if t != vip),
+        explains=holder.explains - work.links(vip).explains,
+        services=(),
+        found=others,
+        evidence=tuple(e for e in holder.evidence if e not in found),
+        why=(),
+        outages=tuple(o for o in holder.outages if o not in measured),
+        timeline=tuple(n for n in holder.timeline if n.text != note or n.at < began),
+    )
+    work.by_id[holder.id] = named(left, work.cluster)
+    taker = replace(
+        taker,
+        troubles=taker.troubles | {vip},
+        seen=taker.seen | {vip},
+        began=_begun(taker.began, (vip, began)),
+        outages=tuple(dict.fromkeys((*taker.outages, *measured))),
+    )
+    at = next((n.at for n in holder.timeline if n.text == note and n.at >= began), work.at)
+    return work.put(taker, note, at=at)
 
 
 def _restless(incident: Incident) -> Incident:

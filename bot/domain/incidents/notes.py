@@ -7,6 +7,8 @@ from bot.domain.incidents.story import Incident
 from bot.domain.situation import Situation
 from bot.domain.troubles import Matter, Trouble
 
+INSERTED = "inserted as observed: "  # what an event that was missed is told by
+
 
 def words_for(trouble: Trouble, situation: Situation) -> str:
     """What is found, in words: for the timeline, and as evidence."""

@@ -111,6 +111,7 @@ KEEPALIVED_KILLED = Scenario(
 )
 
 DIED = "unplanned: sv1 does not answer"
+HAD_DIED = "unplanned: sv1 did not answer"
 GUEST_KILLED = Scenario(
     name="guest_killed",
     title="kill -9 of the MASTER's guest, with web1 inside; it is switched on again",
@@ -125,7 +126,7 @@ GUEST_KILLED = Scenario(
         between(0, 1, never_says("split brain")),
     ),
     # A silent death costs at least a second of advertisements that do not come.
-    stories=(returned(moved(DIED), "web1 went with it: inside sv1", outage=True, least=1.0),),
+    stories=(returned(moved(HAD_DIED), "web1 went with it: inside sv1", outage=True, least=1.0),),
     within=90,
 )
 
@@ -519,7 +520,7 @@ REMOVED_THEN_LOST = Scenario(
     ),
     stories=(
         REMOVED,
-        returned(moved(DIED), "web1 went with it: inside sv1", outage=True, least=1.0),
+        returned(moved(HAD_DIED), "web1 went with it: inside sv1", outage=True, least=1.0),
     ),
     within=90,
 )
