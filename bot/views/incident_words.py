@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.domain.deeds import Deed
 from bot.domain.events import OutageMeasured, Sense
@@ -391,14 +391,24 @@ def _routine(evidence: str, incident: Incident) -> bool:
     )
 
 
+AT_ONCE = timedelta(seconds=5)  # what falls within this of the rest of a story fell with it
+
+
 def _went_with_it(incident: Incident) -> list[str]:
     """Which real servers went down, apart by the lost director that each is known to live inside of."""
     lost = {incident.lost, *(t.subject for t in incident.seen if t.matter is Matter.DIRECTOR)}
     hosts = {name: host for name, host in incident.inside if host in lost}
     apart = {host: [s for s in incident.also_down if hosts.get(s) == host] for host in sorted({*hosts.values()})}
     found = [f"{_few(names)} went with it: inside {host}" for host, names in apart.items()]
-    rest = [s for s in incident.also_down if s not in hosts]
-    return [*found, f"{_few(rest)} went with it: at the same time"] if rest else found
+    began = {t.subject: at for t, at in incident.began if t.matter is Matter.REAL_SERVER}
+    other = [at for t, at in incident.began if t.matter is not Matter.REAL_SERVER]
+    first, last = min(other, default=incident.opened_at), max(other, default=incident.opened_at)
+    when: dict[str, list[str]] = {"{} went with it: at the same time": [], "{} fell before": [], "{} fell later": []}
+    for server in (s for s in incident.also_down if s not in hosts):
+        at = began.get(server, first)
+        place = 1 if first - at > AT_ONCE else 2 if at - last > AT_ONCE else 0
+        [*when.values()][place].append(server)
+    return [*found, *(said.format(_few(names)) for said, names in when.items() if names)]
 
 
 def _failover_facts(incident: Incident) -> list[str]:

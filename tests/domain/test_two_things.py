@@ -432,3 +432,36 @@ def test_the_last_real_server_that_falls_a_while_after_the_first_is_one_new_mess
     assert empty.id > down.id, "a message of its own"
     assert incident_message(empty).text == ":red_circle: http has no healthy real server"
     assert "web1 and web2 are down" in facts(empty)
+
+
+def test_a_real_server_that_falls_while_a_health_checker_is_frozen_did_not_go_with_it() -> None:
+    """Half of its service's clients are still sent to it, and no probe of the VIP fails three times in a row."""
+    frozen: dict[str, Any] = {"holds": True, "processes": processes(stopped="CHECKERS")}
+    pen = Pen().all_well(60)
+    for at in (100, 101):
+        pen.roll_call(at, answer("sv1", **frozen), answer("sv2"))
+    pen.probe(115, "http", "web1", Outcome.UNHEALTHY, "connection refused").check(116, "sv2", "web1", up=False)
+    pen.roll_call(118, answer("sv1", **frozen), answer("sv2", weights=NO_WEB1))
+    checker, down = told(pen)
+    assert (checker.kind, checker.also_down) == (Kind.CHECKER_STOPPED, ())
+    assert incident_message(down).text == ":large_yellow_circle: web1 is down"
+    for at in (150, 151):
+        pen.roll_call(at, answer("sv1", **frozen), answer("sv2", weights=NO_WEB1))
+    checker, down = told(pen)
+    assert down.open
+    still = "keepalived on sv1 still sends clients of http to it: its health checker does not work"
+    assert still in facts(down)
+    assert not any("went with it" in fact for fact in facts(checker))
+
+
+def test_what_fell_before_or_later_is_not_told_to_have_gone_with_it() -> None:
+    fell = {"web1": 90.0, "web2": 101.0, "web3": 110.0}
+    servers = {Trouble(matter=Matter.REAL_SERVER, subject=s): NOON + timedelta(seconds=at) for s, at in fell.items()}
+    role = Trouble(matter=Matter.ROLE, subject="VI_1")
+    moved_at = NOON + timedelta(seconds=100)
+    incident = Incident(
+        id=1, kind=Kind.FAILOVER, cluster="site", subject="VI_1", instance="VI_1", old_master="sv1", new_master="sv2",
+        opened_at=moved_at, moved_at=moved_at, hold_until=moved_at, troubles=frozenset({role}), seen=frozenset({role}),
+        also_down=tuple(fell), began=((role, moved_at), *servers.items()),
+    )  # fmt: skip
+    assert facts(incident)[-3:] == ["web2 went with it: at the same time", "web1 fell before", "web3 fell later"]

@@ -36,6 +36,7 @@ BREAKS_IT = frozenset(
     {Matter.ROLE, Matter.DIRECTOR, Matter.PROCESS, Matter.UNIT, Matter.VACANCY, Matter.TABLE, Matter.NAT}
 )  # what makes an address that does not answer, whatever real servers do
 APART = timedelta(seconds=5)  # what falls that long before anything else of a story may have nothing to do with it
+CHECKERS = frozenset({Matter.PROCESS, Matter.CHECKER})
 FAILS_ALL = BREAKS_IT | {Matter.SERVICE}
 TOTAL = frozenset({*FELT, Matter.VACANCY})  # what makes nobody be served any more
 OVER_WITH = PLANNED | {Cause.REMOVED}
@@ -62,7 +63,8 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
             for other in related:
                 again = merged(work, again, other)
             return again
-    first, *others = sorted(related, key=lambda i: (is_minor(i), i.id))
+    # What it is called by goes on as it.
+    first, *others = sorted(related, key=lambda i: (is_minor(i), primary(i) != trouble, i.id))
     fresh = trouble.matter is Matter.VIP and is_restless(work, first)
     goes_on = not first.troubles and trouble in first.seen  # it flaps, and is held open
     small = trouble.matter not in MINOR and is_minor(first) and first.due(work.at) and not fresh and not goes_on
@@ -198,7 +200,7 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
     """Whether *trouble* has a cause in common with *incident*, by its links and by when that was."""
     if trouble in incident.troubles:
         return True
-    if _was_put_back(work, trouble, incident):
+    if _was_put_back(work, trouble, incident) or _fell_unseen(work, trouble, own, incident):
         return False
     lost = trouble.matter is Matter.DIRECTOR and any(t.matter is Matter.DIRECTOR for t in incident.troubles)
     if lost and _nobody_answers(work):
@@ -292,6 +294,25 @@ def _was_put_back(work: Work, trouble: Trouble, incident: Incident) -> bool:
         put_back = min((at for t, at in began.items() if t.matter is Matter.ADDRESS), default=since)
         others = [since]
     return bool(others) and min(others) > put_back + 2 * ASIDE
+
+
+def _fell_unseen(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bool:
+    """Whether one of the two is a frozen health checker, and the other a real server that fell a while after that.
+
+    It did not fall because of it, and people have to know; that it stays in the table is told when that is found.
+    """
+    owner = work.find(lambda i: trouble in i.troubles)
+    began = dict(owner.began)[trouble] if owner is not None else work.when(trouble)[0]
+    if trouble.matter is Matter.REAL_SERVER:
+        fell, stopped = [began], [at for t, at in incident.began if t.matter in CHECKERS and t in incident.troubles]
+        keys = own.needs & incident.explains
+    elif trouble.matter in CHECKERS:
+        fell, stopped = [at for t, at in incident.began if t.matter is Matter.REAL_SERVER], [began]
+        keys = own.explains & incident.needs
+    else:
+        return False
+    apart = bool(fell and stopped) and min(fell) - max(stopped) > APART
+    return apart and all(key.startswith("checker:") for key in keys)
 
 
 def _is_known(work: Work, owner: Incident) -> bool:

@@ -11,6 +11,7 @@ from bot.domain.incidents.notes import INSERTED, words_for
 from bot.domain.incidents.present import is_empty, services_of
 from bot.domain.incidents.story import Incident, Kind
 from bot.domain.incidents.work import NOTES, Work
+from bot.domain.situation.checks import in_table
 from bot.domain.troubles import Matter, Trouble
 
 EVIDENCE = 40  # findings that are kept of one incident: more than anybody reads
@@ -205,7 +206,7 @@ def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
             return _of_lost(work, incident, trouble)
         case Matter.REAL_SERVER:
             if incident.kind is Kind.REAL_SERVER_DOWN and incident.subject == about:
-                return _found(incident, trouble, work.situation.complaints(about))
+                return _found(incident, trouble, (*work.situation.complaints(about), *_still_sent(work, about)))
             return _with_it(work, incident, (about,))
         case Matter.SERVICE:
             emptied = (about,) if is_empty(work.situation, work.cluster.service(about)) else ()
@@ -219,6 +220,18 @@ def detailed(work: Work, incident: Incident, trouble: Trouble) -> Incident:
             # An error may be worded differently each time: the first wording of it is enough.
             known = _worded(incident, f"{about} is there") if trouble.matter is Matter.BLIND else ()
             return _found(replace(incident, said=said), trouble, known or ((why,) if why else ()))
+
+
+def _still_sent(work: Work, server: str) -> Iterator[str]:
+    """Of which services clients are still sent to *server*, which is down, because nobody takes it out of the table."""
+    for service in work.cluster.services_of(server):
+        master = work.situation.masters.get(service.vrrp_instance or "", "")
+        answer = work.situation.answered(master)
+        blind = Trouble(matter=Matter.CHECKER, subject=master) in work.situation.found
+        down = work.situation.healthy(service.name, server) is False
+        if blind and down and answer is not None and in_table(answer, service.name, server):
+            why = "its health checker does not work"
+            yield f"keepalived on {master} still sends clients of {service.name} to it: {why}"
 
 
 def _worded(incident: Incident, beginning: str) -> tuple[str, ...]:
