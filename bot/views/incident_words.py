@@ -391,7 +391,7 @@ def _routine(evidence: str, incident: Incident) -> bool:
     )
 
 
-AT_ONCE = timedelta(seconds=5)  # what falls within this of the rest of a story fell with it
+AT_ONCE = timedelta(seconds=10)  # what falls within this of the rest of a story fell with it
 
 
 def _went_with_it(incident: Incident) -> list[str]:
@@ -401,12 +401,14 @@ def _went_with_it(incident: Incident) -> list[str]:
     apart = {host: [s for s in incident.also_down if hosts.get(s) == host] for host in sorted({*hosts.values()})}
     found = [f"{_few(names)} went with it: inside {host}" for host, names in apart.items()]
     began = {t.subject: at for t, at in incident.began if t.matter is Matter.REAL_SERVER}
+    # What is found by looking may have been there for a while: nothing is known to have been before that.
+    measured = [at for t, at in incident.began if t.matter in (Matter.ROLE, Matter.VIP)]
     other = [at for t, at in incident.began if t.matter is not Matter.REAL_SERVER]
-    first, last = min(other, default=incident.opened_at), max(other, default=incident.opened_at)
+    last = max(other, default=incident.opened_at)
     when: dict[str, list[str]] = {"{} went with it: at the same time": [], "{} fell before": [], "{} fell later": []}
     for server in (s for s in incident.also_down if s not in hosts):
-        at = began.get(server, first)
-        place = 1 if first - at > AT_ONCE else 2 if at - last > AT_ONCE else 0
+        at = began.get(server, last)
+        place = 1 if measured and min(measured) - at > AT_ONCE else 2 if at - last > AT_ONCE else 0
         [*when.values()][place].append(server)
     return [*found, *(said.format(_few(names)) for said, names in when.items() if names)]
 

@@ -455,7 +455,7 @@ def test_a_real_server_that_falls_while_a_health_checker_is_frozen_did_not_go_wi
 
 
 def test_what_fell_before_or_later_is_not_told_to_have_gone_with_it() -> None:
-    fell = {"web1": 90.0, "web2": 101.0, "web3": 110.0}
+    fell = {"web1": 89.0, "web2": 101.0, "web3": 111.0}
     servers = {Trouble(matter=Matter.REAL_SERVER, subject=s): NOON + timedelta(seconds=at) for s, at in fell.items()}
     role = Trouble(matter=Matter.ROLE, subject="VI_1")
     moved_at = NOON + timedelta(seconds=100)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.domain.copies import replace
 from bot.domain.fleet import VirtualService
+from bot.domain.health import Outcome
 from bot.domain.incidents.causes import fresh
 from bot.domain.incidents.joining import handed_over, merged, opened
 from bot.domain.incidents.kinds import (
@@ -28,7 +29,7 @@ from bot.domain.situation import ASIDE, LATE
 from bot.domain.situation.checks import gone, in_table
 from bot.domain.troubles import Matter, Trouble
 
-UNHEARD = timedelta(seconds=10)  # how long a director may take to answer before its silence means something
+UNHEARD = timedelta(seconds=10)  # how long a director may take to answer, or the probes to find what it tells
 PLACES = {matter: place for place, matter in enumerate(Matter)}
 OF_KEEPALIVED = frozenset({Matter.DIRECTOR, Matter.PROCESS, Matter.UNIT})  # what a director's part in VRRP needs
 REASONS = OF_KEEPALIVED | {Matter.VACANCY, Matter.NAT, Matter.TABLE, Matter.CHECKER, Matter.WEIGHT}
@@ -304,15 +305,22 @@ def _fell_unseen(work: Work, trouble: Trouble, own: Links, incident: Incident) -
     owner = work.find(lambda i: trouble in i.troubles)
     began = dict(owner.began)[trouble] if owner is not None else work.when(trouble)[0]
     if trouble.matter is Matter.REAL_SERVER:
-        fell, stopped = [began], [at for t, at in incident.began if t.matter in CHECKERS and t in incident.troubles]
+        fell = [_fell_at(work, trouble, began)]
+        stopped = [at for t, at in incident.began if t.matter in CHECKERS and t in incident.troubles]
         keys = own.needs & incident.explains
     elif trouble.matter in CHECKERS:
-        fell, stopped = [at for t, at in incident.began if t.matter is Matter.REAL_SERVER], [began]
-        keys = own.explains & incident.needs
+        fell = [_fell_at(work, t, at) for t, at in incident.began if t.matter is Matter.REAL_SERVER]
+        stopped, keys = [began], own.explains & incident.needs
     else:
         return False
-    apart = bool(fell and stopped) and min(fell) - max(stopped) > APART
+    apart = bool(fell and stopped) and min(fell) - max(stopped) > UNHEARD
     return apart and all(key.startswith("checker:") for key in keys)
+
+
+def _fell_at(work: Work, server: Trouble, began: datetime) -> datetime:
+    """When a real server fell: keepalived's word of it, by which it *began*, may be seconds later than the probes'."""
+    health = (h for (_, name), h in work.situation.health.items() if name == server.subject)
+    return min((began, *(h.since for h in health if h.outcome is Outcome.UNHEALTHY)))
 
 
 def _is_known(work: Work, owner: Incident) -> bool:
