@@ -56,12 +56,14 @@ def again_message(incident: Incident) -> SlackMessage:
     return _one(f":repeat: It has begun again: {escape(headline(incident))}")
 
 
+WORTH_TELLING_S = 5.0  # what is worse since less than that has only just become so
+
+
 def worse_message(incident: Incident) -> SlackMessage:
     """That *incident*, which was told as a smaller one, has made a VIP unreachable and does not let go of it."""
-    lasted = span(
-        ((incident.worse_at or incident.opened_at) - (incident.felt_since or incident.opened_at)).total_seconds()
-    )
-    return _one(f":rotating_light: It has become worse, for {lasted} now: {escape(headline(incident))}")
+    lasted_s = ((incident.worse_at or incident.opened_at) - (incident.felt_since or incident.opened_at)).total_seconds()
+    lasts = f", for {span(lasted_s)} now" if lasted_s >= WORTH_TELLING_S else ""
+    return _one(f":rotating_light: It has become worse{lasts}: {escape(headline(incident))}")
 
 
 def flapping_message(incident: Incident) -> SlackMessage:

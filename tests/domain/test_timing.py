@@ -165,3 +165,10 @@ def test_a_vip_that_was_told_as_unreachable_is_not_told_again_as_worse() -> None
     pen = Pen().all_well(0).probe(100, "http", None, Outcome.UNHEALTHY, "connection refused")
     pen.roll_call(101, answer("sv1", holds=True), answer("sv2"))
     assert Due.WORSE not in at(world_of(pen), 200)
+
+
+def test_that_no_real_server_is_left_in_a_story_that_was_told_as_less_is_told_at_once() -> None:
+    dead = Outcome.UNHEALTHY
+    pen = Pen().all_well(0).probe(100, "http", "web1", dead, "refused").roll_call(101, answer("sv1", holds=True))
+    pen.probe(110, "http", None, dead, "refused").probe(111, "http", "web2", dead, "refused")
+    assert at(world_of(pen), 111.5) == [Due.WORSE]

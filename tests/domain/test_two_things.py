@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from bot.domain.events import HealthChanged, NatPath, RollCallAnswer, VrrpState
+from bot.domain.events import HealthChanged, NatPath, OutageMeasured, RollCallAnswer, VrrpState
 from bot.domain.health import Outcome
 from bot.domain.incidents import Incident, Kind, Matter, Trouble
 from bot.domain.observed import UnitActive
@@ -18,6 +18,7 @@ from .test_left_over import world_of
 
 STOPPED: dict[str, Any] = {"active": UnitActive.INACTIVE, "weights": (), "services": ()}
 NO_ROUTE: dict[str, Any] = {"error": "no route to host"}
+MOMENTS: Any = ("last_good_at", "first_bad_at", "last_bad_at", "first_good_at")
 NO_WEB1 = tuple(w for w in WEIGHTS if w[1] != "web1")
 NO_WEB2 = tuple(w for w in WEIGHTS if w[1] != "web2")
 
@@ -370,6 +371,12 @@ def test_an_empty_table_is_why_clients_reach_nobody_and_not_a_real_server_that_f
     down, table = told(pen)
     assert (down.outages, down.open, table.open) == ((), True, False)
     assert any(fact.startswith("VIP unreachable for") for fact in facts(table))
+    # A keepalived that is started again takes it to be alive until it has checked it.
+    pen.says(135, "sv1", VrrpState.STOP).says(136, "sv1", VrrpState.MASTER)
+    pen.roll_call(137, answer("sv1", holds=True), answer("sv2")).roll_call(
+        139, answer("sv1", holds=True), answer("sv2")
+    )
+    assert [i.part_of for i in told(pen)][:2] == [None, None]
     words = ["the VIP of VI_1 does not answer", "the VIP answers again"]
     assert [[n.text for n in i.timeline if "VIP" in n.text] for i in (down, table)] == [[], words]
 
@@ -465,3 +472,16 @@ def test_what_fell_before_or_later_is_not_told_to_have_gone_with_it() -> None:
         also_down=tuple(fell), began=((role, moved_at), *servers.items()),
     )  # fmt: skip
     assert facts(incident)[-3:] == ["web2 went with it: at the same time", "web1 fell before", "web3 fell later"]
+
+
+def test_that_every_second_client_failed_is_told_by_the_real_server_that_they_were_sent_to() -> None:
+    """No probe of the VIP failed three times in a row, so that it counts as well all the time."""
+    pen = Pen().all_well(60).probe(100, "http", "web1", Outcome.UNHEALTHY, "connection refused")
+    pen.roll_call(101, answer("sv1", holds=True), answer("sv2"))
+    pen.probe(142, "http", "web1", Outcome.HEALTHY, "")
+    moments = dict(zip(MOMENTS, (NOON + timedelta(seconds=at) for at in (100.5, 101, 141, 141.5)), strict=True))
+    probes: dict[str, Any] = {"service": "http", "real_server": None, "failed": 80, "good": 80}
+    pen.at(152, OutageMeasured(cluster="site", **probes, **moments))
+    (down,) = told(pen)
+    assert (down.kind, down.open) == (Kind.REAL_SERVER_DOWN, False)
+    assert facts(down)[0] == "VIP unreachable for 80 of 160 probes within 40.0 s"

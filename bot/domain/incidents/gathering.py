@@ -228,7 +228,7 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
 
 
 def _is_out(work: Work, server: str, owner: Incident, incident: Incident) -> bool:
-    """Whether *server*, as *owner* tells, fell before *incident*, and clients feel that, and not it, any more."""
+    """Whether *server*, as *owner* tells, fell before *incident* with its own cause, or no client is sent to it now."""
     sent = any(
         _is_sent(work, service, server)
         for service in work.cluster.services_of(server)
@@ -237,8 +237,8 @@ def _is_out(work: Work, server: str, owner: Incident, incident: Incident) -> boo
     fallen = [h.since for (_, name), h in work.situation.health.items() if name == server]
     fell = max(fallen, default=owner.opened_at)
     began = min((at for _, at in incident.began), default=fell)
-    before = began - fell > APART and any(t.matter in BREAKS_IT for t in incident.troubles)
-    return not sent and (before or work.at - fell > TAKEN_OUT)
+    before = began - fell > APART and any(t.matter in BREAKS_IT for t in incident.seen)
+    return before or (not sent and work.at - fell > TAKEN_OUT)
 
 
 def _is_sent(work: Work, service: VirtualService, server: str) -> bool:

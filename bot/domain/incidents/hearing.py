@@ -126,8 +126,20 @@ def _measured(work: Work, outage: OutageMeasured) -> None:
         (i for latest in (found_by, outage.first_good_at + ASIDE, work.at) for i in stories if i.began_at <= latest),
         None,
     )
+    owner = owner or _half_served(work, outage)
     if owner:
         work.put(replace(owner, outages=(*owner.outages, outage)))
+
+
+def _half_served(work: Work, outage: OutageMeasured) -> Incident | None:
+    """The story of a dead real server whose clients *outage* is of: one that came and went, for others were served."""
+    members = {m.real_server for m in work.cluster.service(outage.service).members}
+    for incident in sorted(work.by_id.values(), key=lambda i: -i.id):
+        dead = any(t.matter is Matter.REAL_SERVER and t.subject in members for t in incident.seen)
+        ended = incident.resolved_at or work.at
+        if outage.good and dead and not incident.withdrawn and outage.first_bad_at <= ended:
+            return incident if outage.last_bad_at >= incident.began_at else None
+    return None
 
 
 def _acknowledged(work: Work, event: IncidentAcknowledged) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bot.domain.events import Due
 from bot.domain.incidents.kinds import TAKEN_OUT
 from bot.domain.incidents.story import Incident, Incidents, Kind
+from bot.domain.troubles import Matter
 
 # What nobody is woken for: it can wait for the morning, or it was meant.
 MILD = frozenset(
@@ -67,6 +68,12 @@ def _is_to_be_escalated(incident: Incident, now: datetime, patience: Patience) -
 
 
 def _is_worse(incident: Incident, now: datetime) -> bool:
-    """Whether a VIP stays unreachable in a story that was told as a smaller one: an edit of that rings no phone."""
+    """Whether a VIP stays unreachable in a story that was told as a smaller one: an edit of that rings no phone.
+
+    A dead real server is taken out of the table after a while; where none is left, there is nothing to wait for.
+    """
     since, told = incident.felt_since, incident.worse_at
-    return since is not None and now - since >= TAKEN_OUT and (told is None or told < since)
+    if since is None or (told is not None and told >= since):
+        return False
+    empty = any(t.matter is Matter.SERVICE and t.subject in incident.emptied for t in incident.troubles)
+    return empty or now - since >= TAKEN_OUT
