@@ -9,6 +9,7 @@ from typing import Any
 from bot.domain.events import HealthChanged, NatPath, OutageMeasured, RollCallAnswer, VrrpState
 from bot.domain.health import Outcome
 from bot.domain.incidents import Incident, Kind, Matter, Trouble
+from bot.domain.incidents.stages import timeline
 from bot.domain.observed import UnitActive
 from bot.views.incident import facts, headline, incident_message
 from tests.domain.test_removed import told
@@ -485,3 +486,35 @@ def test_that_every_second_client_failed_is_told_by_the_real_server_that_they_we
     (down,) = told(pen)
     assert (down.kind, down.open) == (Kind.REAL_SERVER_DOWN, False)
     assert facts(down)[0] == "VIP unreachable for 80 of 160 probes within 40.0 s"
+
+
+def test_what_every_second_client_felt_before_a_move_is_not_told_by_that() -> None:
+    pen = fallen_then_moved()
+    moments = dict(zip(MOMENTS, (NOON + timedelta(seconds=at) for at in (99.5, 100, 104, 104.5)), strict=True))
+    probes: dict[str, Any] = {"service": "http", "real_server": None, "failed": 10, "good": 9}
+    pen.at(115, OutageMeasured(cluster="site", **probes, **moments))
+    down, moved = told(pen)
+    assert facts(down)[0] == "VIP unreachable for 10 of 19 probes within 4.0 s"
+    assert "no probe of the VIP failed" in facts(moved)
+
+
+def test_what_came_and_went_before_a_move_is_none_of_its_stages() -> None:
+    role, at = Trouble(matter=Matter.ROLE, subject="VI_1"), NOON + timedelta(seconds=100)
+    before, moved = (
+        OutageMeasured(
+            cluster="site", service="http", real_server=None, failed=8, good=good,
+            **dict(zip(MOMENTS, (NOON + timedelta(seconds=s) for s in seconds), strict=True)),
+        )
+        for good, seconds in ((7, (91.0, 91.5, 94.5, 95.0)), (0, (97.0, 97.5, 101.0, 101.5)))
+    )  # fmt: skip
+    incident = Incident(
+        id=1, kind=Kind.FAILOVER, cluster="site", subject="VI_1", instance="VI_1", old_master="sv1", new_master="sv2",
+        opened_at=at, moved_at=at, hold_until=at, troubles=frozenset({role}), seen=frozenset({role}),
+        outages=(before, moved), began=((role, at),),
+    )  # fmt: skip
+    assert incident.began_at == moved.first_bad_at
+    assert [note.at for note in timeline(incident)] == [moved.last_good_at, moved.first_bad_at, moved.first_good_at]
+    assert (
+        facts(incident)[0]
+        == "VIP unreachable for 4.0 s ± 0.5 s (8 failed probes); 8 more probes failed until 12:01:34 UTC"
+    )

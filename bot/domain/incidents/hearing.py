@@ -122,11 +122,10 @@ def _measured(work: Work, outage: OutageMeasured) -> None:
     # It is of the newest story that began no later than it did; a VIP that fails takes a while to be called that.
     takes = takeover(work.cluster.vrrp_instance(instance_name)) if instance_name else timedelta(0)
     found_by = outage.first_bad_at + takes
-    owner = next(
-        (i for latest in (found_by, outage.first_good_at + ASIDE, work.at) for i in stories if i.began_at <= latest),
-        None,
-    )
-    owner = owner or _half_served(work, outage)
+    owner = next((i for i in stories if i.began_at <= found_by), None) or _half_served(work, outage)
+    if owner is None:
+        later = (outage.first_good_at + ASIDE, work.at)
+        owner = next((i for latest in later for i in stories if i.began_at <= latest), None)
     if owner:
         work.put(replace(owner, outages=(*owner.outages, outage)))
 

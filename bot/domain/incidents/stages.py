@@ -16,9 +16,11 @@ def measured(incident: Incident) -> tuple[Note, ...]:
     """What the probes of the VIP measured of the first outage: the last good one, the first failed, the first good."""
     if not incident.outages:
         return ()
-    first = min(incident.outages, key=lambda o: o.first_bad_at)
+    # One that came and went is no stage of what happened where there was another: a real server had fallen before, say.
+    lasting = [o for o in incident.outages if not o.good] or list(incident.outages)
+    first = min(lasting, key=lambda o: o.first_bad_at)
     # Other services' probes may have seen the same outage from a little later on: it is told by its earliest one.
-    same = [o for o in incident.outages if o.first_bad_at <= first.first_good_at]
+    same = [o for o in lasting if o.first_bad_at <= first.first_good_at]
     ended = max(same, key=lambda o: o.first_good_at)
     found = [
         _note(first.first_bad_at, Stage.FIRST_BAD_PROBE, first.service),

@@ -197,7 +197,9 @@ class Incident:
     @property
     def began_at(self) -> datetime:
         """When users could first have felt it: the first failed probe, or the move, if it was noticed later."""
-        return min((self.opened_at, self.moved_at or self.opened_at, *(o.first_bad_at for o in self.outages)))
+        # What came and went is no part of a move: every second client had failed before, say.
+        felt = (o.first_bad_at for o in self.outages if self.old_master is None or not o.good)
+        return min((self.opened_at, self.moved_at or self.opened_at, *felt))
 
     def due(self, now: datetime) -> bool:
         """Whether it is time to tell it: somebody was asked, or asking has taken too long, or it is over already."""
