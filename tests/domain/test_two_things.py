@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from bot.domain.events import HealthChanged, NatPath, OutageMeasured, RollCallAnswer, VrrpState
 from bot.domain.health import Outcome
 from bot.domain.incidents import Incident, Kind, Matter, Trouble
@@ -211,7 +213,7 @@ def test_a_second_plug_that_is_pulled_a_while_after_the_first_is_news() -> None:
     pen = Pen().all_well(60).probe(100.5, "http", None, Outcome.UNHEALTHY).says(102, "sv2", VrrpState.MASTER)
     pen.probe(103, "http", "web1", Outcome.UNHEALTHY, "no answer").check(106, "sv2", "web1", up=False)
     pen.roll_call(106, answer("sv1", **NO_ROUTE), answer("sv2", holds=True, weights=NO_WEB1))
-    pen.probe(110, "http", None, Outcome.HEALTHY, "").probe(120, "http", None, Outcome.UNHEALTHY)
+    pen.outage(100.5, 103).probe(110, "http", None, Outcome.HEALTHY, "").probe(120, "http", None, Outcome.UNHEALTHY)
     pen.probe(121, "http", "web2", Outcome.UNHEALTHY, "no answer")
     moved, dead = told(pen)
     assert (moved.also_down, moved.kind) == (("web1",), Kind.FAILOVER)
@@ -222,6 +224,7 @@ def test_a_second_plug_that_is_pulled_a_while_after_the_first_is_news() -> None:
     (site,) = told(pen)
     assert site.id > dead.id, "a message of its own"
     assert headline(site) == "site: no director answers — the VIP does not answer (http)"
+    assert "the VIP does not answer again since 12:02:00 UTC (http)" in facts(site)
     assert not any("no second director" in fact for fact in facts(site)), "there is no first one either"
     assert incident_message(site).text.startswith(":red_circle:")
     parts = [i for i in world_of(pen, SITE).incidents["site"].all if i.part_of == site.id]
@@ -406,11 +409,17 @@ def test_a_move_that_clients_need_not_feel_does_not_take_over_what_a_dead_real_s
     assert Matter.VIP not in {t.matter for t in moved.seen}
 
 
-def test_what_was_said_against_a_real_server_is_not_said_of_the_director_that_it_lives_inside_of() -> None:
+@pytest.mark.parametrize("felt", [False, True])
+def test_what_was_said_against_a_real_server_is_not_said_of_the_director_that_it_lives_inside_of(felt: bool) -> None:
     """Whoever took "it" out of a table did not take the director out."""
-    pen = lost_standby()
+    pen = Pen().all_well(60).probe(101, "http", "web2", Outcome.UNHEALTHY, "no answer").silent(110, "sv2")
+    pen.check(110.5, "sv1", "web2", up=False)
+    if felt:
+        pen.probe(110.7, "http", None, Outcome.UNHEALTHY, "refused").probe(125, "http", None, Outcome.HEALTHY, "")
+    for at in (111, 116, 126):
+        pen.roll_call(at, serving(True), answer("sv2", **NO_ROUTE))
     lost = of_kind(pen, Kind.DIRECTOR_LOST)
-    assert [fact for fact in facts(lost) if not fact.startswith("sv2: ")] == [
+    assert [fact for fact in facts(lost) if not fact.startswith(("sv2: ", "was: http: refused", "the VIP was"))] == [
         "no word from the agent on sv2",
         "web2 went with it: inside sv2",
     ]

@@ -83,7 +83,9 @@ def _no_more_minor(before: Incident, after: Incident) -> Incident:
 
     That it went along is told. While clients feel it, the real server is what is wrong still.
     """
-    if not is_minor(before) or is_minor(after) or {t.matter for t in after.seen} <= MINOR | FELT.keys():
+    was, now = ({t.matter for t in incident.seen} for incident in (before, after))
+    felt = MINOR | FELT.keys()
+    if Matter.REAL_SERVER not in was or not was <= felt or now <= felt:
         return after
     found = tuple((t, words) for t, words in after.found if t.matter is not Matter.REAL_SERVER)
     kept = {word for _, words in found for word in words}
@@ -103,13 +105,15 @@ def merged(work: Work, first: Incident, other: Incident) -> Incident:
     servers = tuple(sorted(t.subject for t in other.seen if t.matter is Matter.REAL_SERVER))
     evidence = first.evidence if is_minor(other) and not is_minor(first) else union(first.evidence, other.evidence)
     taken = _taken(first, other)
+    there = other.troubles - first.troubles
     merged = replace(
         _with_it(work, first, (*other.also_down, *servers)),
         acknowledged_by=taken.acknowledged_by if taken else None,
         acknowledged_at=taken.acknowledged_at if taken else None,
         troubles=first.troubles | other.troubles,
         seen=first.seen | other.seen,
-        began=_begun(other.began, *first.began),
+        # What is there just now began when it did that, also where the other one's was over.
+        began=_begun(other.began, *first.began, *((t, at) for t, at in other.began if t in there)),
         explains=first.explains | other.explains,
         needs=first.needs | other.needs,
         instance=first.instance or other.instance,
