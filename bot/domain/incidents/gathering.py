@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot.domain.copies import replace
-from bot.domain.fleet import VirtualService
-from bot.domain.health import Outcome
+from bot.domain.incidents.apart import (
+    AGAIN_WITHIN,
+    BREAKS_IT,
+    OF_KEEPALIVED,
+    UNHEARD,
+    fell_unseen,
+    felt_of,
+    idle_keys,
+    is_known,
+    is_last,
+    is_later,
+    is_old,
+    is_out,
+    is_restless,
+    nobody_answers,
+    was_put_back,
+)
 from bot.domain.incidents.causes import fresh
 from bot.domain.incidents.joining import handed_over, merged, opened
 from bot.domain.incidents.kinds import (
@@ -26,22 +41,13 @@ from bot.domain.incidents.present import services_of
 from bot.domain.incidents.story import PLANNED, Cause, Incident, Kind
 from bot.domain.incidents.work import Work
 from bot.domain.situation import ASIDE, LATE
-from bot.domain.situation.checks import gone, in_table
 from bot.domain.troubles import Matter, Trouble
 
-UNHEARD = timedelta(seconds=10)  # how long a director may take to answer, or the probes to find what it tells
 PLACES = {matter: place for place, matter in enumerate(Matter)}
-OF_KEEPALIVED = frozenset({Matter.DIRECTOR, Matter.PROCESS, Matter.UNIT})  # what a director's part in VRRP needs
 REASONS = OF_KEEPALIVED | {Matter.VACANCY, Matter.NAT, Matter.TABLE, Matter.CHECKER, Matter.WEIGHT}
-BREAKS_IT = frozenset(
-    {Matter.ROLE, Matter.DIRECTOR, Matter.PROCESS, Matter.UNIT, Matter.VACANCY, Matter.TABLE, Matter.NAT}
-)  # what makes an address that does not answer, whatever real servers do
-APART = timedelta(seconds=5)  # what falls that long before anything else of a story may have nothing to do with it
-CHECKERS = frozenset({Matter.PROCESS, Matter.CHECKER})
 FAILS_ALL = BREAKS_IT | {Matter.SERVICE}
 TOTAL = frozenset({*FELT, Matter.VACANCY})  # what makes nobody be served any more
 OVER_WITH = PLANNED | {Cause.REMOVED}
-AGAIN_WITHIN = timedelta(minutes=2)  # what begins again within this goes on, and is no incident of its own
 
 
 def gathered(work: Work, trouble: Trouble) -> Incident:
@@ -70,7 +76,7 @@ def gathered(work: Work, trouble: Trouble) -> Incident:
     goes_on = not first.troubles and trouble in first.seen  # it flaps, and is held open
     small = trouble.matter not in MINOR and is_minor(first) and first.due(work.at) and not fresh and not goes_on
     lost = trouble.matter is Matter.DIRECTOR and trouble not in first.troubles
-    if small or (lost and _is_last(work, trouble, first)):
+    if small or (lost and is_last(work, trouble, first)):
         # People have been told of a small thing; its cause is news, and a change of an old message is not. Nor is
         # it where one director's loss was told long ago, and the last one is lost now.
         first, others = opened(work, trouble), related
@@ -86,7 +92,7 @@ def _settled(work: Work, trouble: Trouble, owner: Incident) -> Incident | None:
     if trouble.matter is Matter.VIP and (cause := _real_cause(work, trouble, owner)) is not None:
         return handed_over(work, owner, cause, trouble)
     # What has been there for so long is not what made anything else happen just now.
-    return owner if is_old(work, owner) or _is_known(work, owner) else None
+    return owner if is_old(work, owner) or is_known(work, owner) else None
 
 
 def _real_cause(work: Work, vip: Trouble, owner: Incident) -> Incident | None:
@@ -126,7 +132,7 @@ def _related(work: Work, trouble: Trouble, own: Links) -> list[Incident]:
         return related
     if trouble.matter is Matter.REAL_SERVER:
         # Out of the table it makes nothing happen; but what explains it may be known only now.
-        out = [i for i in related if i is not owner and _is_out(work, trouble.subject, owner, i)]
+        out = [i for i in related if i is not owner and is_out(work, trouble.subject, owner, i)]
         related = [i for i in related if i not in out or own.needs & i.explains]
     # What it may have explained, had that begun with the move, is told for itself.
     return [i for i in related if i is owner or not _are_apart(work, owner, i)]
@@ -135,20 +141,7 @@ def _related(work: Work, trouble: Trouble, own: Links) -> list[Incident]:
 def _are_apart(work: Work, one: Incident, other: Incident) -> bool:
     """Whether one of the two began long after the other one's move."""
     pairs = ((move, t) for move, later in ((one, other), (other, one)) for t in later.troubles - move.troubles)
-    return any(_is_later(work, t, move) and not _belongs(work, t, work.links(t), move) for move, t in pairs)
-
-
-def is_restless(work: Work, incident: Incident) -> bool:
-    """Whether *incident* began, or one of its real servers fell or rose, so lately that clients may feel that still.
-
-    A lost director is known long after it was: its real servers fell when it did.
-    """
-    servers = {t.subject for t in incident.seen if t.matter is Matter.REAL_SERVER}
-    moved = [h.since for (_, server), h in work.situation.health.items() if server in servers]
-    fell = any(work.situation.failing_probes(server) for server in servers)
-    first = primary(incident)
-    known_late = first is not None and first.matter is Matter.DIRECTOR and fell
-    return work.at - max(moved if known_late else [incident.opened_at, *moved]) <= TAKEN_OUT
+    return any(is_later(work, t, move) and not _belongs(work, t, work.links(t), move) for move, t in pairs)
 
 
 def with_past(work: Work, incident: Incident, trouble: Trouble) -> Incident:
@@ -201,19 +194,21 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
     """Whether *trouble* has a cause in common with *incident*, by its links and by when that was."""
     if trouble in incident.troubles:
         return True
-    if _was_put_back(work, trouble, incident) or _fell_unseen(work, trouble, own, incident):
+    if was_put_back(work, trouble, incident) or fell_unseen(work, trouble, own, incident):
         return False
     lost = trouble.matter is Matter.DIRECTOR and any(t.matter is Matter.DIRECTOR for t in incident.troubles)
-    if lost and _nobody_answers(work):
+    if lost and nobody_answers(work):
         return True  # whatever it is, it is what they have in common
-    if not (is_old(work, incident) or _is_later(work, trouble, incident)):
+    if not (is_old(work, incident) or is_later(work, trouble, incident)):
         if trouble.matter in TOTAL and not is_minor(incident) and not is_restless(work, incident):
             # A real server that has been out of the table for a while makes no client fail now, nor does a standby.
-            return Links(explains=own.explains, needs=own.needs - _idle(work)).meet(incident.explains, incident.needs)
+            return Links(explains=own.explains, needs=own.needs - idle_keys(work)).meet(
+                incident.explains, incident.needs
+            )
         return trouble in incident.seen or own.meet(incident.explains, incident.needs)
     # The move is over, with all that it did. What is still of it is what became of the director that lost the role:
     # and what that does not hold any more it can neither lose nor give away.
-    if trouble.matter in REASONS and any(own.explains & work.links(t).needs for t in _felt(incident)):
+    if trouble.matter in REASONS and any(own.explains & work.links(t).needs for t in felt_of(incident)):
         return True  # why clients reach nobody since the move may be found late
     if trouble.matter in OF_INSTANCES or trouble.matter in TOTAL:
         return False
@@ -225,137 +220,6 @@ def _belongs(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bo
         for keys in (incident.explains, incident.needs)
     )
     return own.meet(explains, needs)
-
-
-def _is_out(work: Work, server: str, owner: Incident, incident: Incident) -> bool:
-    """Whether *server*, as *owner* tells, fell before *incident* with its own cause, or no client is sent to it now."""
-    sent = any(
-        _is_sent(work, service, server)
-        for service in work.cluster.services_of(server)
-        if work.situation.healthy(service.name, server) is False
-    )
-    fallen = [h.since for (_, name), h in work.situation.health.items() if name == server]
-    fell = max(fallen, default=owner.opened_at)
-    began = min((at for _, at in incident.began), default=fell)
-    before = began - fell > APART and any(t.matter in BREAKS_IT for t in incident.seen)
-    return before or (not sent and work.at - fell > TAKEN_OUT)
-
-
-def _is_sent(work: Work, service: VirtualService, server: str) -> bool:
-    """Whether clients of *service* may be sent to *server*: not where the table is known to be without it."""
-    answer = work.situation.answered(work.situation.masters.get(service.vrrp_instance or "", ""))
-    if answer is None or answer.services is None or service.name in answer.services:
-        return answer is None or in_table(answer, service.name, server) is not False
-    return gone(answer)  # what one whose keepalived is gone has left in its table is not known
-
-
-def _felt(incident: Incident) -> list[Trouble]:
-    return [t for t in incident.troubles if t.matter in FELT]
-
-
-def _is_later(work: Work, trouble: Trouble, incident: Incident) -> bool:
-    """Whether *trouble* began so long after *incident*'s move that it is none of what that did."""
-    if incident.old_master is None or incident.moved_at is None:
-        return False
-    owner = work.find(lambda i: trouble in i.troubles)
-    since, until = (dict(owner.began)[trouble],) * 2 if owner is not None else work.when(trouble)
-    after = since - max(incident.moved_at, incident.opened_at)
-    # What becomes of the director that took over cannot be why it did.
-    taker = incident.new_master != incident.old_master and trouble.subject == incident.new_master
-    if taker and trouble.matter in OF_KEEPALIVED and incident.due(work.at):
-        return after > timedelta(0)
-    takes = takeover(work.cluster.vrrp_instance(incident.instance or ""))
-    if trouble.matter is Matter.VIP and _is_dead_one_served(work, trouble, incident):
-        takes = TAKEN_OUT
-    back = incident.returned_at is not None and since - takes <= incident.returned_at <= until + takes
-    return after > takes and not back
-
-
-def _is_dead_one_served(work: Work, vip: Trouble, incident: Incident) -> bool:
-    """Whether *vip* fails where clients are sent to a real server that went with *incident*."""
-    dead = {t.subject for t in incident.troubles if t.matter is Matter.REAL_SERVER}
-    answer = work.situation.answered(work.situation.masters.get(vip.subject, ""))
-    # Not in_table: of a keepalived that is gone, what is left in its table tells where clients are sent all the same.
-    served = {(s, r) for s, r, weight in (answer.weights or () if answer is not None else ()) if weight > 0}
-    known = answer is not None and answer.weights is not None
-    return any(
-        member.real_server in dead and ((service.name, member.real_server) in served or not known)
-        for service in work.cluster.services
-        if service.vrrp_instance == vip.subject and work.situation.healthy(service.name, None) is False
-        for member in service.members
-    )
-
-
-def _was_put_back(work: Work, trouble: Trouble, incident: Incident) -> bool:
-    """Whether one of the two is an address that was removed and put back before the other one began."""
-    since, began = work.when(trouble)[0], dict(incident.began)
-    if trouble.matter is Matter.ADDRESS:
-        put_back, others = since, [began[t] for t in incident.troubles]
-    else:
-        put_back = min((at for t, at in began.items() if t.matter is Matter.ADDRESS), default=since)
-        others = [since]
-    return bool(others) and min(others) > put_back + 2 * ASIDE
-
-
-def _fell_unseen(work: Work, trouble: Trouble, own: Links, incident: Incident) -> bool:
-    """Whether one of the two is a frozen health checker, and the other a real server that fell a while after that.
-
-    It did not fall because of it, and people have to know; that it stays in the table is told when that is found.
-    """
-    owner = work.find(lambda i: trouble in i.troubles)
-    began = dict(owner.began)[trouble] if owner is not None else work.when(trouble)[0]
-    if trouble.matter is Matter.REAL_SERVER:
-        fell = [_fell_at(work, trouble, began)]
-        stopped = [at for t, at in incident.began if t.matter in CHECKERS and t in incident.troubles]
-        keys = own.needs & incident.explains
-    elif trouble.matter in CHECKERS:
-        fell = [_fell_at(work, t, at) for t, at in incident.began if t.matter is Matter.REAL_SERVER]
-        stopped, keys = [began], own.explains & incident.needs
-    else:
-        return False
-    apart = bool(fell and stopped) and min(fell) - max(stopped) > UNHEARD
-    return apart and all(key.startswith("checker:") for key in keys)
-
-
-def _fell_at(work: Work, server: Trouble, began: datetime) -> datetime:
-    """When a real server fell: keepalived's word of it, by which it *began*, may be seconds later than the probes'."""
-    health = (h for (_, name), h in work.situation.health.items() if name == server.subject)
-    return min((began, *(h.since for h in health if h.outcome is Outcome.UNHEALTHY)))
-
-
-def _is_known(work: Work, owner: Incident) -> bool:
-    """Whether what is *owner*'s has been there for a while; a small thing may become part of what is news."""
-    return not (is_minor(owner) or is_restless(work, owner))
-
-
-def _idle(work: Work) -> frozenset[str]:
-    """The keys of what serves nobody while it is well: every director that is no MASTER; and those of real servers."""
-    idle = {d.name for d in work.cluster.directors} - set(work.situation.masters.values())
-    servers = {f"server:{s.name}" for s in work.cluster.real_servers}
-    return frozenset((*servers, *(f"{what}:{director}" for director in idle for what in ("host", "unit"))))
-
-
-def is_old(work: Work, incident: Incident) -> bool:
-    """Whether *incident* is of a move that has been known for a while: what moved then moves nothing now."""
-    moved_at = incident.returned_at or incident.moved_at
-    if incident.old_master is None or moved_at is None:
-        return False
-    return work.at - max(moved_at, incident.opened_at) > AGAIN_WITHIN
-
-
-def _is_last(work: Work, trouble: Trouble, incident: Incident) -> bool:
-    """Whether no director is left with *trouble*, a while after *incident* was told of another one."""
-    if not _nobody_answers(work):
-        return False
-    silent = work.situation.answers[trouble.subject].silent_since
-    lost = {t.subject for t in incident.troubles if t.matter is Matter.DIRECTOR}
-    before = [since for d in lost if (since := work.situation.answers[d].silent_since) is not None]
-    apart = silent is not None and bool(before) and silent - min(before) > TAKEN_OUT and incident.due(work.at)
-    return apart or is_old(work, incident) or work.at - incident.opened_at > AGAIN_WITHIN
-
-
-def _nobody_answers(work: Work) -> bool:
-    return all(work.situation.unreachable(d.name) for d in work.cluster.directors)
 
 
 def _burst(work: Work, trouble: Trouble, incident: Incident) -> bool:

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from bot.domain.copies import replace
 from bot.domain.events import RollCallTaken, VrrpState, VrrpStateChanged
 from bot.domain.fleet import VrrpInstance
+from bot.domain.incidents.apart import is_old
 from bot.domain.incidents.causes import FIRM, cause_of, word_cause
-from bot.domain.incidents.gathering import gathered, is_old, unmoved, with_past
+from bot.domain.incidents.gathering import gathered, unmoved, with_past
 from bot.domain.incidents.joining import joined, merged, opened
 from bot.domain.incidents.kinds import FELT, ROLL_CALL_HOLD
 from bot.domain.incidents.story import Cause, Incident, Stage

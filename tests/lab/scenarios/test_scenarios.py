@@ -87,10 +87,10 @@ def seconds(value: str, unit: str) -> float:
 
 
 def outage_told(shown: str) -> tuple[float, float]:
-    """The least and the most that the outage lasted, in seconds, as a message says it."""
-    found = re.search(r"unreachable for ([\d.]+) (ms|s) ± ([\d.]+) (ms|s)", shown)
+    """The least and the most that the longest outage lasted, in seconds, as a message says it."""
+    found = re.findall(r"(?:unreachable|again) for ([\d.]+) (ms|s) ± ([\d.]+) (ms|s)", shown)
     assert found, f"no outage is told in {shown!r}"
-    value, off = seconds(found[1], found[2]), seconds(found[3], found[4])
+    value, off = max((seconds(value, of), seconds(off, per)) for value, of, off, per in found)
     return value - off, value + off
 
 
