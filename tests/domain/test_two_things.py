@@ -527,3 +527,21 @@ def test_what_came_and_went_before_a_move_is_none_of_its_stages() -> None:
         facts(incident)[0]
         == "VIP unreachable for 4.0 s ± 0.5 s (8 failed probes); 8 more probes failed until 12:01:34 UTC"
     )
+
+
+def test_the_plug_of_the_new_master_is_a_story_of_its_own_although_its_real_server_falls_before_that_is_known() -> None:
+    """keepalived is stopped on sv1, and eight seconds after the move sv2 loses its power, with web2 inside."""
+    pen = stopped_failover()
+    for name in ("http", "dns-udp"):
+        pen.probe(108, name, None, Outcome.UNHEALTHY, "no answer")
+    pen.roll_call(109, answer("sv1", **STOPPED))
+    pen.probe(111, "http", "web2", Outcome.UNHEALTHY, "no answer")
+    for at in (112, 113):
+        pen.roll_call(at, answer("sv1", **STOPPED))
+    moved, dead = told(pen)
+    assert Matter.VIP not in {t.matter for t in moved.seen}
+    assert Matter.VIP in {t.matter for t in dead.troubles}
+    for at in (114, 119, 129):
+        pen.roll_call(at, answer("sv1", **STOPPED), answer("sv2", **NO_ROUTE))
+    lost = of_kind(pen, Kind.DIRECTOR_LOST)
+    assert headline(lost) == "sv2 does not answer — the VIP does not answer (http and dns-udp)"

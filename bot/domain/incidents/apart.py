@@ -115,11 +115,11 @@ def fell_unseen(work: Work, trouble: Trouble, own: Links, incident: Incident) ->
     owner = work.find(lambda i: trouble in i.troubles)
     began = dict(owner.began)[trouble] if owner is not None else work.when(trouble)[0]
     if trouble.matter is Matter.REAL_SERVER:
-        fell = [_fell_at(work, trouble, began)]
+        fell = [fell_at(work, trouble, began)]
         stopped = [at for t, at in incident.began if t.matter in CHECKERS and t in incident.troubles]
         keys = own.needs & incident.explains
     elif trouble.matter in CHECKERS:
-        fell = [_fell_at(work, t, at) for t, at in incident.began if t.matter is Matter.REAL_SERVER]
+        fell = [fell_at(work, t, at) for t, at in incident.began if t.matter is Matter.REAL_SERVER]
         stopped, keys = [began], own.explains & incident.needs
     else:
         return False
@@ -127,7 +127,7 @@ def fell_unseen(work: Work, trouble: Trouble, own: Links, incident: Incident) ->
     return apart and all(key.startswith("checker:") for key in keys)
 
 
-def _fell_at(work: Work, server: Trouble, began: datetime) -> datetime:
+def fell_at(work: Work, server: Trouble, began: datetime) -> datetime:
     """When a real server fell: keepalived's word of it, by which it *began*, may be seconds later than the probes'."""
     health = (h for (_, name), h in work.situation.health.items() if name == server.subject)
     return min((began, *(h.since for h in health if h.outcome is Outcome.UNHEALTHY)))

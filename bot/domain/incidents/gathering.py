@@ -8,9 +8,11 @@ from datetime import timedelta
 from bot.domain.copies import replace
 from bot.domain.incidents.apart import (
     AGAIN_WITHIN,
+    APART,
     BREAKS_IT,
     OF_KEEPALIVED,
     UNHEARD,
+    fell_at,
     fell_unseen,
     felt_of,
     idle_keys,
@@ -96,20 +98,25 @@ def _settled(work: Work, trouble: Trouble, owner: Incident) -> Incident | None:
 
 
 def _real_cause(work: Work, vip: Trouble, owner: Incident) -> Incident | None:
-    """The story that tells why *vip* fails, where *owner* is only that a real server fell shortly before it began.
+    """The story that tells why *vip* fails, where *owner* is only that a real server fell some time before it began.
 
     A dead one fails some clients of its own services until it is out of the table. An empty table, say, fails all; so
     does the last real server of a service that falls a while after the first.
     """
-    servers = {t.subject for t in owner.seen if t.matter is Matter.REAL_SERVER}
+    servers = {t for t in owner.seen if t.matter is Matter.REAL_SERVER}
     if not servers or not all(t.matter in MINOR or t == vip for t in owner.seen):
         return None
-    began, own = dict(owner.began)[vip], work.links(vip)
+    since, own = dict(owner.began), work.links(vip)
+    began = since[vip]
+    if began - max(fell_at(work, t, since.get(t, began)) for t in servers) <= APART:
+        return None
     for incident in work.opens():
         causes = [t for t in incident.troubles if t.matter in FAILS_ALL and work.links(t).explains & own.needs]
         near = [t for t in causes if abs(dict(incident.began)[t] - began) <= UNHEARD]
         moved = all(t.matter is Matter.ROLE for t in near)  # clients need not feel that
-        if incident.id != owner.id and near and not (moved and _fails_for(work, vip, servers)):
+        if incident.id == owner.id or not near or (moved and _fails_for(work, vip, {t.subject for t in servers})):
+            continue
+        if _belongs(work, vip, own, incident):
             return incident
     return None
 
