@@ -26,6 +26,7 @@ from bot.local.slack.methods import METHODS
 from bot.settings import bot_shapes, check, fleet_shapes, load_fleet, secrets
 from bot.settings.reader import Shape
 from bot.views.status import status_json
+from tests import pictures
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {bot_shapes: ROOT / "config/bot.yaml", fleet_shapes: ROOT / "config/fleet.yaml"}
@@ -316,7 +317,11 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     assert not [name for name in {*named} - made if not (ROOT / name).exists()]
 
 
+def test_the_picture_of_an_incident_shows_what_the_bot_says() -> None:
+    assert pictures.WORDS.read_text() == pictures.words(), "it is old: python -m tests.pictures"
+
+
 def test_pictures_are_small_enough_to_load_at_night() -> None:
-    pictures = [*(ROOT / "docs/images").iterdir()]
-    assert pictures
-    assert all(picture.stat().st_size < 300_000 for picture in pictures)
+    images = [*(ROOT / "docs/images").iterdir()]
+    assert images
+    assert all(picture.stat().st_size < 300_000 for picture in images)

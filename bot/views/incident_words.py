@@ -402,7 +402,9 @@ def _went_with_it(incident: Incident) -> list[str]:
     found = [f"{_few(names)} went with it: inside {host}" for host, names in apart.items()]
     began = {t.subject: at for t, at in incident.began if t.matter is Matter.REAL_SERVER}
     # What is found by looking may have been there for a while: nothing is known to have been before that.
-    measured = [at for t, at in incident.began if t.matter in (Matter.ROLE, Matter.VIP)]
+    looked = any(t.matter in OF_DIRECTORS for t in incident.seen)
+    moved, felt = ([at for t, at in incident.began if t.matter is matter] for matter in (Matter.ROLE, Matter.VIP))
+    measured = moved or ([] if looked else felt)
     other = [at for t, at in incident.began if t.matter is not Matter.REAL_SERVER]
     last = max(other, default=incident.opened_at)
     when: dict[str, list[str]] = {"{} went with it: at the same time": [], "{} fell before": [], "{} fell later": []}

@@ -545,3 +545,18 @@ def test_the_plug_of_the_new_master_is_a_story_of_its_own_although_its_real_serv
         pen.roll_call(at, answer("sv1", **STOPPED), answer("sv2", **NO_ROUTE))
     lost = of_kind(pen, Kind.DIRECTOR_LOST)
     assert headline(lost) == "sv2 does not answer — the VIP does not answer (http and dns-udp)"
+
+
+def test_what_clients_feel_of_a_real_server_that_a_frozen_checker_leaves_in_the_table_is_later_than_both() -> None:
+    """That the real server was there before clients felt it tells nothing of since when the checker is frozen."""
+    web2, checker, vip = (
+        Trouble(matter=matter, subject=subject)
+        for matter, subject in ((Matter.REAL_SERVER, "web2"), (Matter.CHECKER, "sv1"), (Matter.VIP, "VI_1"))
+    )
+    began = tuple((t, NOON + timedelta(seconds=s)) for t, s in ((web2, 0), (checker, 1), (vip, 14)))
+    incident = Incident(
+        id=1, kind=Kind.CHECKER_STOPPED, cluster="site", subject="sv1", instance="VI_1", opened_at=NOON,
+        hold_until=NOON, troubles=frozenset({web2, checker, vip}), seen=frozenset({web2, checker, vip}),
+        also_down=("web2",), began=began,
+    )  # fmt: skip
+    assert "web2 went with it: at the same time" in facts(incident)
