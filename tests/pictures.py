@@ -68,7 +68,8 @@ def heard(until: datetime) -> list[Recorded]:
             taken = IncidentAcknowledged(cluster="site", incident=world.incidents["site"].open[0].id, by=ALICE)
             heard.append(Recorded(sequence=len(heard) + 1, recorded_at=taken_at, at_source=taken_at, event=taken))
             fold(world, heard[-1], fleet())
-        heard.append(replace(event, sequence=len(heard) + 1))
+        # As in the picture, whose journal takes what it is told to have been said just then.
+        heard.append(replace(event, sequence=len(heard) + 1, at_source=event.recorded_at))
         fold(world, heard[-1], fleet())
     return [event for event in heard if event.recorded_at <= until]
 
