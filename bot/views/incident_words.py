@@ -407,12 +407,12 @@ def _went_with_it(incident: Incident) -> list[str]:
     measured = moved or ([] if looked else felt)
     other = [at for t, at in incident.began if t.matter is not Matter.REAL_SERVER]
     last = max(other, default=incident.opened_at)
-    when: dict[str, list[str]] = {"{} went with it: at the same time": [], "{} fell before": [], "{} fell later": []}
-    for server in (s for s in incident.also_down if s not in hosts):
-        at = began.get(server, last)
-        place = 1 if measured and min(measured) - at > AT_ONCE else 2 if at - last > AT_ONCE else 0
-        [*when.values()][place].append(server)
-    return [*found, *(said.format(_few(names)) for said, names in when.items() if names)]
+    rest = {server: began.get(server, last) for server in incident.also_down if server not in hosts}
+    before = [server for server, at in rest.items() if measured and min(measured) - at > AT_ONCE]
+    later = [server for server, at in rest.items() if at - last > AT_ONCE and server not in before]
+    along = [server for server in rest if server not in (*before, *later)]
+    told = ((along, "went with it: at the same time"), (before, "fell before"), (later, "fell later"))
+    return [*found, *(f"{_few(names)} {how}" for names, how in told if names)]
 
 
 def _failover_facts(incident: Incident) -> list[str]:

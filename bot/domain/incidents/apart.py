@@ -60,6 +60,7 @@ def _is_sent(work: Work, service: VirtualService, server: str) -> bool:
 
 
 def felt_of(incident: Incident) -> list[Trouble]:
+    """What of *incident* clients feel just now."""
     return [t for t in incident.troubles if t.matter in FELT]
 
 
@@ -165,4 +166,5 @@ def is_last(work: Work, trouble: Trouble, incident: Incident) -> bool:
 
 
 def nobody_answers(work: Work) -> bool:
+    """Whether every director counts as lost."""
     return all(work.situation.unreachable(d.name) for d in work.cluster.directors)
