@@ -15,7 +15,6 @@ from bot.local.slack.faults import Fault, FaultKind
 from tests.flows.desk import SITE, Desk, a_desk
 
 POST = frozenset({"chat.postMessage"})
-LATE_S = 0.25  # of the test's time: by then it was looked for, and posted anew
 
 
 @pytest.fixture
@@ -25,8 +24,14 @@ async def desk() -> AsyncIterator[Desk]:
 
 
 def late(desk: Desk, kind: FaultKind = FaultKind.RESET) -> None:
-    """The next post gets no answer, and is carried out a while later."""
-    desk.slack.faults.arm(Fault(kind=kind, after_effect=True, later=LATE_S, methods=POST))
+    """The next post gets no answer, and is carried out when :func:`carried_out` says so."""
+    desk.slack.faults.arm(Fault(kind=kind, after_effect=True, held=True, methods=POST))
+
+
+async def carried_out(desk: Desk) -> None:
+    """It was looked for in vain, and posted anew; and only now Slack carries the first one out."""
+    await desk.settled()
+    assert desk.slack.faults.let_go() == 1
 
 
 async def until(what: Callable[[], object], within: float = 20.0) -> None:
@@ -45,6 +50,7 @@ async def test_the_one_that_the_journal_does_not_know_is_taken_away(desk: Desk, 
     async with desk.live():
         late(desk, kind)
         desk.open(1)
+        await carried_out(desk)
         await until(lambda: desk.made("chat.delete"))
         assert len(desk.texts()) == 1
         assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
@@ -61,6 +67,7 @@ async def test_so_is_a_reply(desk: Desk) -> None:
         late(desk)
         desk.clock.pass_by(60)
         desk.end(1)
+        await carried_out(desk)
         await until(lambda: desk.made("chat.delete"))
         assert len(desk.replies()) == 1
         assert desk.replies()[0]["ts"] in ends(desk)
@@ -75,6 +82,7 @@ async def test_so_is_a_summary(desk: Desk) -> None:
         desk.end(1, 2)
         desk.slack.faults.clear()
         late(desk)
+        await carried_out(desk)
         await until(lambda: desk.made("chat.delete"))
         assert len(desk.texts()) == 1
         assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
@@ -98,6 +106,7 @@ async def test_one_that_is_the_only_one_and_not_to_be_told_any_more_is_corrected
         await until(lambda: len(desk.made("conversations.history")) > 0)
         # Slack goes on refusing: a post that is on its way just now would be the second one otherwise.
         desk.change(1, withdrawn=True, part_of=99)
+        assert desk.slack.faults.let_go() == 1
         await until(desk.texts)
         await until(lambda: "part of incident 99" in desk.texts()[0])
         await until(lambda: not len(announcer._given_up))
@@ -111,8 +120,9 @@ async def test_where_slack_fails_at_that_it_is_tried_again(desk: Desk, kind: Fau
     async with desk.live():
         late(desk)
         desk.open(1)
-        await desk.settled()  # it was looked for in vain, and posted anew
+        await desk.settled()
         desk.slack.faults.arm(Fault(kind=kind, methods=frozenset({method})))
+        await carried_out(desk)
         await until(lambda: desk.made("chat.delete"))
         assert len(desk.texts()) == 1
         assert [m["ts"] for m in desk.slack.messages(SITE)] == ends(desk)
@@ -144,6 +154,7 @@ async def test_it_is_remembered_until_it_is_taken_away(desk: Desk) -> None:
     async with desk.live(messenger=slow) as announcer:
         late(desk)
         desk.open(1)
+        await carried_out(desk)
         await until(made[0].asked.is_set)
         assert len(announcer._given_up) == 1
         made[0].may_go_on.set()
@@ -155,6 +166,7 @@ async def test_while_it_is_looked_for_the_news_goes_on(desk: Desk) -> None:
     async with desk.live() as announcer:
         late(desk)
         desk.open(1)
+        await carried_out(desk)
         for number in range(2, 12):
             desk.open(number)
             await desk.settled()
@@ -166,7 +178,8 @@ async def test_a_channel_that_the_bot_was_taken_out_of_ends_nothing() -> None:
     async with a_desk(speed=200) as desk, desk.live() as announcer:
         late(desk)
         desk.open(1)
-        await until(lambda: len(desk.texts()) == 2)
+        await carried_out(desk)
+        assert len(desk.texts()) == 2
         members = desk.slack._world.workspace.channel(SITE).members
         members.remove(desk.slack.config.bot_user_id)
         await until(lambda: [c.answer for c in desk.slack.calls if c.method == "conversations.history" and not c.ok])

@@ -27,7 +27,8 @@ class Fault:
     ``retry_after`` is the header's seconds (RATE_LIMITED), ``status`` the HTTP status (SERVER_ERROR), ``seconds`` how
     long the answer is withheld before the connection is cut (TIMEOUT). With ``after_effect`` the call is carried out
     and only its answer is lost: the worst case, since the app cannot know. It is carried out ``later`` seconds after
-    that: worse still, for the app may have looked in vain meanwhile.
+    that: worse still, for the app may have looked in vain meanwhile. With ``held`` that is when :meth:`Faults.let_go`
+    says so, for a test that must not depend on how quick the machine is.
     """
 
     kind: FaultKind
@@ -38,13 +39,14 @@ class Fault:
     seconds: float = 60.0
     after_effect: bool = False
     later: float = 0.0
+    held: bool = False
 
     def as_json(self) -> Json:
         """For ``GET /control/faults``."""
         return {
             "kind": self.kind.value, "calls": self.calls, "methods": sorted(self.methods), "seconds": self.seconds,
             "retry_after": self.retry_after, "status": self.status, "after_effect": self.after_effect,
-            "later": self.later,
+            "later": self.later, "held": self.held,
         }  # fmt: skip
 
 
@@ -74,6 +76,7 @@ class Faults:
         self._clock = clock
         self._armed: list[Fault] = []
         self._rates: list[Rate] = []
+        self._held: list[Callable[[], object]] = []
         self._down_until = float("-inf")
         self.slow_acks_by = 0.0
         self.cleared = asyncio.Event()
@@ -111,9 +114,21 @@ class Faults:
         """Every acknowledgement from the app arrives *seconds* later than it was sent; 0 ends that."""
         self.slow_acks_by = seconds
 
+    def hold(self, call: Callable[[], object]) -> None:
+        """Keep *call* until :meth:`let_go`."""
+        self._held.append(call)
+
+    def let_go(self) -> int:
+        """Carry out, now, the calls that are held, and say how many they were."""
+        held, self._held = self._held, []
+        for call in held:
+            call()
+        return len(held)
+
     def clear(self) -> None:
-        """All is well again; answers that a TIMEOUT withholds are cut off now."""
+        """All is well again; answers that a TIMEOUT withholds are cut off now, and calls that are held never made."""
         self._armed.clear()
+        self._held.clear()
         self._rates.clear()
         self._down_until = float("-inf")
         self.slow_acks_by = 0.0

@@ -50,6 +50,9 @@ class WebApi:
         if fault is not None and not fault.after_effect:
             return await self._meet(fault, request, name, values)
         origin = f"http://{request.host}"
+        if fault is not None and fault.held:
+            self._world.faults.hold(lambda: self._run(name, values, token, origin))
+            return await self._meet(fault, request, name, values)
         if fault is not None and fault.later:
             asyncio.get_running_loop().call_later(fault.later, self._run, name, values, token, origin)
             return await self._meet(fault, request, name, values)

@@ -87,6 +87,31 @@ async def test_a_reset_connection_says_nothing_of_what_was_done(slack: StandIn, 
     assert [(c.status, c.ok) for c in slack.calls] == [(0, False), (0, False)]
 
 
+async def test_a_call_can_be_carried_out_after_it_was_given_up(slack: StandIn, client: AsyncWebClient) -> None:
+    slack.faults.arm(Fault(kind=FaultKind.RESET, after_effect=True, later=0.05))
+    slack.faults.arm(Fault(kind=FaultKind.SERVER_ERROR, after_effect=True, held=True))
+    with pytest.raises(aiohttp.ClientError):
+        await client.chat_postMessage(channel=SITE, text="a moment later")
+    await slack.wait_for(lambda: texts(slack) == ["a moment later"])
+    with pytest.raises(SlackApiError):
+        await client.chat_postMessage(channel=SITE, text="when it is let go")
+    assert texts(slack) == ["a moment later"]
+    assert slack.faults.let_go() == 1
+    assert texts(slack) == ["a moment later", "when it is let go"]
+    assert slack.faults.let_go() == 0
+
+
+async def test_a_call_that_is_held_is_never_made_once_the_faults_are_cleared(
+    slack: StandIn, client: AsyncWebClient
+) -> None:
+    slack.faults.arm(Fault(kind=FaultKind.RESET, after_effect=True, held=True))
+    with pytest.raises(aiohttp.ClientError):
+        await client.chat_postMessage(channel=SITE, text="never")
+    slack.faults.clear()
+    assert slack.faults.let_go() == 0
+    assert texts(slack) == []
+
+
 async def test_an_answer_can_be_withheld_longer_than_the_client_waits(slack: StandIn, client: AsyncWebClient) -> None:
     slack.faults.arm(Fault(kind=FaultKind.TIMEOUT, after_effect=True))
     client.timeout = 0.2  # type: ignore[assignment]
