@@ -35,11 +35,11 @@ class EmailWay:
         self._settings = settings
         self._context = context or ssl.create_default_context()
         self._deadline_s = deadline_s
-        self._under_way: Thread | None = None
+        self._under_way = False
 
     async def send(self, word: Word) -> None:
         """Send *word* to everybody; that the server refuses some of them is only logged. Raises NotDelivered."""
-        if self._under_way is not None and self._under_way.is_alive():
+        if self._under_way:
             # A thread cannot be stopped: one that hangs must not become many.
             raise NotDelivered("the mail before it is still under way")
         message = self._message(word)
@@ -92,6 +92,8 @@ class EmailWay:
         done: asyncio.Future[None] = loop.create_future()
 
         def settle(error: BaseException | None) -> None:
+            # Not whether the thread is alive: it is for a moment after it has handed its answer over.
+            self._under_way = False
             if done.done():
                 return
             if error is None:
@@ -108,8 +110,8 @@ class EmailWay:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle, error)
 
-        self._under_way = Thread(target=run, name="mail", daemon=True)
-        self._under_way.start()
+        Thread(target=run, name="mail", daemon=True).start()
+        self._under_way = True
         await done
 
 

@@ -8,10 +8,12 @@ import email
 import email.policy
 import ipaddress
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -100,6 +102,23 @@ async def test_a_word_arrives_as_a_mail_to_everybody() -> None:
     assert mail.get_content().splitlines() == DOWN.text.splitlines()
     assert mail["Message-ID"] == again["Message-ID"] == "<incident.site.42@site.test>"
     assert mailbox.to[0] == ["duty@site.test", "boss@site.test"]
+
+
+class Lingering(Thread):
+    """A thread that is not gone at once when its work is done, as on a busy machine."""
+
+    def run(self) -> None:
+        super().run()
+        time.sleep(0.3)
+
+
+async def test_a_mail_is_over_when_it_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.adapters.fallback.email.Thread", Lingering)
+    async with serving(Mailbox()) as mailbox:
+        way = EmailWay(settings(mailbox))
+        await way.send(DOWN)
+        await way.send(DOWN)
+        assert len(mailbox.mails) == 2
 
 
 async def test_odd_words_arrive_as_they_are_and_never_become_headers() -> None:
