@@ -257,6 +257,14 @@ class Cluster:
         """Whether a service forwards IPv4 by NAT: net.ipv4.ip_forward is of no matter to any other."""
         return any(s.forwarding is Forwarding.MASQUERADING and s.family == 4 for s in self.services)
 
+    @property
+    def snat_addresses(self) -> tuple[Address, ...]:
+        """The virtual addresses whose answers return by the SNAT rule, in the fleet's order."""
+        if self.snat is None:
+            return ()
+        ours = (a.ip for vrrp in self.vrrp_instances for a in vrrp.virtual_addresses)
+        return tuple(dict.fromkeys(a for a in ours if a.version == self.snat.vaddr.version and a in self.snat.vaddr))
+
     def services_of(self, real_server: str) -> tuple[VirtualService, ...]:
         """The services that have *real_server* in their pool."""
         return tuple(s for s in self.services if s.member(real_server) is not None)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bot.domain.events import KeepalivedProcess, NatPath
-from bot.domain.fleet import Snat
+from bot.domain.fleet import Cluster, Snat
 from bot.domain.observed import CommandResult
 from bot.lvs import date, iptables, processes, sysctl
 from bot.lvs.errors import Unreadable
@@ -60,6 +60,11 @@ QUESTIONS = (CLOCK, SYSCTLS, PROCESSES)
 """What every director is asked besides who holds what. No account needs a privilege for it."""
 
 
+def first_rules_of(snat: Snat) -> Question:
+    """What to ask a director for its rules that come before conntrack."""
+    return Question(argv=iptables.list_prerouting(snat.vaddr.version), sudo=True)
+
+
 def rules_of(snat: Snat) -> Question:
     """What to ask a director for its SNAT rule. It takes root, and by that longer than all other questions."""
     return Question(argv=iptables.list_postrouting(snat.vaddr.version), sudo=True)
@@ -85,6 +90,12 @@ def rule_in(printed: str, snat: Snat) -> NatPath:
     """What the answer to :func:`rules_of` says of the fleet's rule, and of nothing else. Raises Unreadable."""
     rule = iptables.snat_of(iptables.parse_rules(printed), snat.vaddr)
     return NatPath(snat=rule is not None, packets=rule.packets if rule else None)
+
+
+def untracked_in(printed: str, cluster: Cluster) -> bool:
+    """Whether :func:`first_rules_of`'s answer has the rule for each of the fleet's addresses. Raises Unreadable."""
+    rules = iptables.parse_rules(printed)
+    return all(iptables.passes_untracked(rules, address) for address in cluster.snat_addresses)
 
 
 class _Reader:

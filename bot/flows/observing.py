@@ -14,7 +14,7 @@ from bot.domain.events import NatPath, RollCallAnswer, RollCallTaken
 from bot.domain.fleet import Cluster, Director, Forwarding
 from bot.domain.observed import CommandResult, IpvsTable, Observed, destination_of, key_of, strangers_of
 from bot.domain.plans import View
-from bot.flows.details import QUESTIONS, Question, Reply, details_of, rule_in, rules_of
+from bot.flows.details import QUESTIONS, Question, Reply, details_of, first_rules_of, rule_in, rules_of, untracked_in
 from bot.flows.ports import AuthenticationRefused, Clock, HostKeyRefused, OutcomeUnknown, RemoteShell, ShellError
 from bot.lvs import iproute, ipvsadm, procfs, systemd
 from bot.lvs.errors import Unreadable
@@ -165,7 +165,7 @@ async def read_table_to_change(shell: RemoteShell, cluster: Cluster, director: D
 
 
 async def take_roll_call(shell: RemoteShell, clock: Clock, cluster: Cluster, reason: str) -> RollCallTaken:
-    """Ask every director of *cluster* who holds what, its SNAT rule included, and why (*reason*) it is asked."""
+    """Ask every director of *cluster* who holds what, its rules included, and why (*reason*) it is asked."""
     asked_at = clock.now()
     answers = await asyncio.gather(
         *(_ask_thoroughly(shell, clock, cluster, director) for director in cluster.directors)
@@ -175,8 +175,12 @@ async def take_roll_call(shell: RemoteShell, clock: Clock, cluster: Cluster, rea
 
 async def _ask_thoroughly(shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director) -> RollCallAnswer:
     answer = await ask_director(shell, clock, cluster, director)
-    nat = await look_at_rule(shell, cluster, director) if answer.answered else None
-    return replace(answer, nat=joined(answer.nat, nat)) if nat else answer
+    if not answer.answered:
+        return answer
+    if rule := await look_at_rule(shell, cluster, director):
+        answer = replace(answer, nat=joined(answer.nat, rule))
+    untracked = await _passes_untracked(shell, cluster, director)
+    return answer if untracked is None else replace(answer, nat=replace(answer.nat or NatPath(), untracked=untracked))
 
 
 async def ask_director(shell: RemoteShell, clock: Clock, cluster: Cluster, director: Director) -> RollCallAnswer:
@@ -221,6 +225,18 @@ async def look_at_rule(shell: RemoteShell, cluster: Cluster, director: Director)
         return rule_in(await run(shell, director, question.argv, sudo=question.sudo), cluster.snat)
     except (ShellError, CommandFailed, Unreadable) as error:
         log.debug("the SNAT rule was not read", director=director.name, why=str(error))
+        return None
+
+
+async def _passes_untracked(shell: RemoteShell, cluster: Cluster, director: Director) -> bool | None:
+    """Whether *director* keeps conntrack from what is for a VIP that is elsewhere; None as in :func:`look_at_rule`."""
+    if cluster.snat is None or not cluster.snat_addresses:
+        return None
+    question = first_rules_of(cluster.snat)
+    try:
+        return untracked_in(await run(shell, director, question.argv, sudo=question.sudo), cluster)
+    except (ShellError, CommandFailed, Unreadable) as error:
+        log.debug("the rules before conntrack were not read", director=director.name, why=str(error))
         return None
 
 

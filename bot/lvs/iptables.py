@@ -1,4 +1,4 @@
-"""iptables(8): whether the SNAT rule of a director is there, and whether packets meet it."""
+"""iptables(8): whether a director's SNAT rule and those that go with it are there, and whether packets meet them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from bot.domain.fleet import Network
+from bot.domain.fleet import Address, Network
 from bot.lvs.lines import Line, lines_of
 
 TOOL = "iptables"
+ELSEWHERE = ("-m", "addrtype", "!", "--dst-type", "LOCAL")  # what is for an address that this host does not have
 TARGETS = ((), ("-j",), ("-g",))  # what may follow the counters: a rule can do without a target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NatRule:
-    """One rule of the nat table with its counters. ``target`` is the words after ``-j``, ``matches`` those before."""
+class Rule:
+    """One rule with its counters. ``target`` is the words after ``-j``, ``matches`` those before."""
 
     chain: str
     matches: tuple[str, ...]
@@ -52,12 +53,17 @@ def list_postrouting(family: int = 4) -> tuple[str, ...]:
     return ("ip6tables" if family == 6 else "iptables", "-t", "nat", "-S", "POSTROUTING", "-v")
 
 
-def parse_rules(text: str) -> tuple[NatRule, ...]:
-    """What :func:`list_postrouting`'s command printed, without policies, chains and comments. Raises Unreadable."""
+def list_prerouting(family: int = 4) -> tuple[str, ...]:
+    """The rules of raw's PREROUTING with their counters: what is decided of a packet before conntrack sees it."""
+    return ("ip6tables" if family == 6 else "iptables", "-t", "raw", "-S", "PREROUTING", "-v")
+
+
+def parse_rules(text: str) -> tuple[Rule, ...]:
+    """What one of these two commands printed, without policies, chains and comments. Raises Unreadable."""
     return tuple(_rule(line) for line in lines_of(TOOL, text) if not line.text.startswith(("-P ", "-N ", "# ")))
 
 
-def _rule(line: Line) -> NatRule:
+def _rule(line: Line) -> Rule:
     try:
         words = tuple(shlex.split(line.text))
     except ValueError as error:
@@ -66,7 +72,7 @@ def _rule(line: Line) -> NatRule:
     counted = next((i for i, word in enumerate(words) if word == "-c" and words[i + 3 : i + 4] in TARGETS), None)
     if len(words) < 5 or words[0] != "-A" or counted is None or counted + 2 >= len(words):
         raise line.unreadable("not a rule with counters (-A CHAIN … -c PACKETS BYTES -j TARGET)")
-    return NatRule(
+    return Rule(
         chain=words[1],
         matches=words[2:counted],
         target=words[counted + 4 :],
@@ -75,6 +81,24 @@ def _rule(line: Line) -> NatRule:
     )
 
 
-def snat_of(rules: Iterable[NatRule], virtual: Network) -> NatRule | None:
+def snat_of(rules: Iterable[Rule], virtual: Network) -> Rule | None:
     """The first SNAT rule for what IPVS sends on from an address in *virtual*, or None: then NAT answers go astray."""
     return next((rule for rule in rules if rule.virtual_network == virtual and rule.source is not None), None)
+
+
+def passes_untracked(rules: Iterable[Rule], address: Address) -> bool:
+    """Whether *rules* keep conntrack from what comes for *address* while this host does not have it (CT --notrack)."""
+    return any(
+        rule.target == ("CT", "--notrack")
+        and rule.matches[2:] == ELSEWHERE
+        and rule.matches[0] == "-d"
+        and _within(rule.matches[1], address)
+        for rule in rules
+    )
+
+
+def _within(network: str, address: Address) -> bool:
+    try:
+        return address in ip_network(network)
+    except ValueError:
+        return False

@@ -145,8 +145,9 @@ def _password(instance: VrrpInstance, auth_passes: Mapping[str, str]) -> str:
 
 
 def _reads(cluster: Cluster) -> tuple[tuple[str, ...], ...]:
-    """What the bot reads as root. A fleet without a SNAT rule has it read too: by hand it is of use all the same."""
-    return (*READS, iptables.list_postrouting(cluster.snat.vaddr.version if cluster.snat else 4))
+    """What the bot reads as root. A fleet without a SNAT rule has those read too: by hand they are of use."""
+    family = cluster.snat.vaddr.version if cluster.snat else 4
+    return (*READS, iptables.list_postrouting(family), iptables.list_prerouting(family))
 
 
 def _weight_commands(cluster: Cluster) -> list[str]:

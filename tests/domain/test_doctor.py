@@ -35,7 +35,7 @@ PROCESSES = tuple(
     KeepalivedProcess(pid=600 + n, role=role, state="S")
     for n, role in enumerate((ProcessRole.PARENT, ProcessRole.VRRP, ProcessRole.CHECKERS))
 )
-PATH = NatPath(ip_forward=True, conntrack=True, snat=True, packets=100)
+PATH = NatPath(ip_forward=True, conntrack=True, snat=True, packets=100, untracked=True)
 NOW = NOON + timedelta(minutes=10)
 ALICE = Actor(id="U0ALICE", name="alice", via=Via.SLACK)
 
@@ -109,6 +109,7 @@ def test_a_site_that_is_well_is_found_well_and_everything_was_looked_at() -> Non
     assert looked_at == {
         "SSH", "clock", "keepalived", "keepalived's processes", "virtual services", "weights", "net.ipv4.ip_forward",
         "net.ipv4.vs.conntrack", "SNAT rule", "SNAT rule's counter", "agent", "holder", "role", "differences", "probes",
+        "packets for a VIP elsewhere",
     }  # fmt: skip
     assert not any(f.then for f in findings)
 
@@ -306,6 +307,8 @@ def test_a_table_that_could_not_be_read_is_unknown_and_not_empty() -> None:
         (replace(PATH, conntrack=None), "net.ipv4.vs.conntrack", UNKNOWN),
         (replace(PATH, snat=False, packets=None), "SNAT rule", BAD),
         (replace(PATH, packets=0), "SNAT rule's counter", UNKNOWN),
+        (replace(PATH, untracked=False), "packets for a VIP elsewhere", WARNING),
+        (replace(PATH, untracked=None), "packets for a VIP elsewhere", UNKNOWN),
     ],
 )
 def test_each_part_of_the_nat_path_is_looked_at(path: NatPath, looked_at: str, judgement: Judgement) -> None:
@@ -348,6 +351,7 @@ def test_a_path_that_could_not_be_read_is_unknown() -> None:
         ("net.ipv4.ip_forward", UNKNOWN),
         ("net.ipv4.vs.conntrack", UNKNOWN),
         ("SNAT rule", UNKNOWN),
+        ("packets for a VIP elsewhere", UNKNOWN),
     ]
 
 
@@ -510,6 +514,7 @@ answers = st.builds(
         conntrack=st.none() | st.booleans(),
         snat=st.none() | st.booleans(),
         packets=st.none() | st.integers(0, 9),
+        untracked=st.none() | st.booleans(),
     ),
     clock_behind_s=st.none() | st.floats(-1e6, 1e6),
 )  # fmt: skip

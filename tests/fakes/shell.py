@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from bot.adapters.shell.fabric_shell import quoted, through_sudo
 from bot.domain.fleet import Cluster, Director, Forwarding, Protocol, VirtualService
@@ -79,7 +79,8 @@ Program = Callable[["FakeHost", tuple[str, ...]], Awaitable[Reply]]
 class FakeHost:
     """One director. ``services`` is its IPVS table, keyed by option and address (``("-t", "10.100.5.11:80")``).
 
-    ``processes`` is by pid, ``sysctls`` what /proc/sys has, ``shows_table`` whether /proc has the table.
+    ``processes`` is by pid, ``sysctls`` what /proc/sys has, ``untracked`` the
+    addresses that conntrack is kept from while they are elsewhere, ``shows_table`` whether /proc has the table.
     ``behind_s`` is how far its clock is behind (FakeShell's).
 
     Faults: ``refuses`` is raised instead of running anything; ``loses_answers`` runs the command and then loses its
@@ -92,6 +93,7 @@ class FakeHost:
     processes: dict[int, FakeProcess] = field(default_factory=dict)
     sysctls: dict[str, str] = field(default_factory=dict)
     snat: FakeRule | None = None
+    untracked: list[str] = field(default_factory=list)
     shows_table: bool = True
     behind_s: float = 0.0
     refuses: type[ShellError] | None = None
@@ -147,6 +149,7 @@ def host_of(cluster: Cluster, director: Director, *, master: bool) -> FakeHost:
     }
     if cluster.snat is not None:
         host.snat = FakeRule(virtual=str(cluster.snat.vaddr), source=str(director.address))
+        host.untracked = [str(address) for address in cluster.snat_addresses]
     return host
 
 
@@ -409,7 +412,13 @@ async def sysctl(host: FakeHost, argv: tuple[str, ...]) -> Reply:
 
 
 async def iptables(host: FakeHost, argv: tuple[str, ...]) -> Reply:
-    """``iptables -t nat -S POSTROUTING -v``: the policy, then the SNAT rule with its counters before the target."""
+    """``iptables -t TABLE -S CHAIN -v``: the policy, then the rules with their counters before the target."""
+    if "raw" in argv:
+        elsewhere = [
+            f"-A PREROUTING -d {ip_network(address)} -m addrtype ! --dst-type LOCAL -c 0 0 -j CT --notrack"
+            for address in host.untracked
+        ]
+        return Reply(stdout="\n".join(["-P PREROUTING ACCEPT -c 0 0", *elsewhere]) + "\n")
     lines = ["-P POSTROUTING ACCEPT -c 0 0"]
     if (rule := host.snat) is not None:
         matches = f"-m ipvs --vaddr {rule.virtual} -c {rule.packets} {rule.bytes}"

@@ -17,7 +17,7 @@ from bot.domain.observed import CommandResult, UnitActive
 from bot.flows.observing import ask_director, look_at_rule, observe, take_roll_call
 from bot.flows.ports import AuthenticationRefused, HostKeyRefused, ShellError, Unreachable
 from bot.settings import load_fleet
-from tests.fakes.shell import FakeDestination, FakeHost, FakeShell, Program, Reply
+from tests.fakes.shell import FakeDestination, FakeHost, FakeShell, Program, Reply, iptables
 
 SITE = load_fleet(Path(__file__).parents[2] / "config" / "fleet.yaml").clusters[0]
 SV1, SV2 = SITE.directors
@@ -75,7 +75,7 @@ async def test_all_is_well(shell: FakeShell) -> None:
     assert answer.strangers == ()
     assert answer.processes is not None
     assert [p.role for p in answer.processes] == [ProcessRole.PARENT, ProcessRole.CHECKERS, ProcessRole.VRRP]
-    assert answer.nat == NatPath(ip_forward=True, conntrack=True, snat=True, packets=7)
+    assert answer.nat == NatPath(ip_forward=True, conntrack=True, snat=True, packets=7, untracked=True)
     assert answer.boot == host.sysctls["kernel.random.boot_id"]
     assert answer.clock_behind_s == 0.0
 
@@ -218,7 +218,28 @@ async def test_what_nat_needs_is_told_apart(shell: FakeShell) -> None:
     host.sysctls["net.ipv4.ip_forward"] = "0"
     del host.sysctls["net.ipv4.vs.conntrack"]
     host.snat = None
-    assert (await ask_thoroughly(shell)).nat == NatPath(ip_forward=False, conntrack=None, snat=False, packets=None)
+    host.untracked.clear()
+    bad = NatPath(ip_forward=False, conntrack=None, snat=False, packets=None, untracked=False)
+    assert (await ask_thoroughly(shell)).nat == bad
+
+
+@pytest.mark.parametrize("how", [fails, mumbles, hangs])
+async def test_rules_before_conntrack_that_cannot_be_read_are_not_missing(shell: FakeShell, how: Program) -> None:
+    async def mixed(host: FakeHost, argv: tuple[str, ...]) -> Reply:
+        return await (how if "raw" in argv else iptables)(host, argv)
+
+    shell.programs["iptables"] = mixed
+    nat = (await ask_thoroughly(shell)).nat
+    assert nat == NatPath(ip_forward=True, conntrack=True, snat=True, packets=0)
+
+
+async def test_where_no_virtual_address_is_answered_by_the_snat_rule_nothing_has_to_pass_untracked(
+    shell: FakeShell,
+) -> None:
+    away = replace(SITE, snat=Snat(vaddr=ip_network("10.200.0.0/24")))
+    taken = await take_roll_call(shell, Clock(), away, "test")
+    assert {answer.nat.untracked for answer in taken.answers if answer.nat} == {None}
+    assert not any("raw" in argv for argv in shell.hosts["sv1"].ran)
 
 
 async def test_a_fleet_without_a_snat_rule_does_not_ask_for_it(shell: FakeShell) -> None:

@@ -27,6 +27,7 @@ LOOKS = (
     ipvsadm.list_connections(),
     ipvsadm.save(),
     iptables.list_postrouting(),
+    iptables.list_prerouting(),
 )
 
 FORBIDDEN = (
@@ -39,6 +40,7 @@ FORBIDDEN = (
     "ipvsadm -e -t 10a100.5.11:80 -r 10.100.0.11:80 -m -w 0",
     "ipvsadm -d -t 10.100.5.11:80 -r 10.100.0.11:80",
     "iptables -t nat -F POSTROUTING",
+    "iptables -t raw -F PREROUTING",
     "systemctl stop keepalived",
     "cat /etc/keepalived/keepalived.conf",
     "sh",

@@ -1,29 +1,31 @@
-"""The SNAT rule and its counter, as iptables 1.8.9 printed them."""
+"""The SNAT rule and its counter, and what is kept from conntrack, as iptables 1.8.9 printed them."""
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from bot.lvs.errors import Unreadable
-from bot.lvs.iptables import NatRule, list_postrouting, parse_rules, snat_of
+from bot.lvs.iptables import Rule, list_postrouting, list_prerouting, parse_rules, passes_untracked, snat_of
 from tests.lvs.captured import captured, captures
 
 VIPS = ip_network("10.100.5.0/24")
 
 
-def rules(name: str) -> tuple[NatRule, ...]:
+def rules(name: str) -> tuple[Rule, ...]:
     return parse_rules(captured(f"iptables-1.8.9/{name}"))
 
 
 def test_the_command() -> None:
     assert list_postrouting() == ("iptables", "-t", "nat", "-S", "POSTROUTING", "-v")
     assert list_postrouting(6) == ("ip6tables", "-t", "nat", "-S", "POSTROUTING", "-v")
+    assert list_prerouting() == ("iptables", "-t", "raw", "-S", "PREROUTING", "-v")
+    assert list_prerouting(6) == ("ip6tables", "-t", "raw", "-S", "PREROUTING", "-v")
 
 
 def test_the_rule_with_what_it_sets_and_how_many_packets_met_it() -> None:
-    assert snat_of(rules("nft-used"), VIPS) == NatRule(
+    assert snat_of(rules("nft-used"), VIPS) == Rule(
         chain="POSTROUTING",
         matches=("-m", "ipvs", "--vaddr", "10.100.5.0/24"),
         target=("SNAT", "--to-source", "10.100.0.10"),
@@ -76,6 +78,30 @@ def test_an_ipv6_rule() -> None:
     found = snat_of(rules("nft-ipv6"), ip_network("2001:db8::6666/128"))
     assert found is not None
     assert found.source == "2001:db8::21"
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "kept"),
+    [
+        ("nft-raw", "10.100.5.11", True),
+        ("nft-raw", "10.100.6.7", True),
+        ("nft-raw", "10.100.5.12", False),
+        ("nft-raw", "10.100.5.13", False),
+        ("nft-raw", "10.100.5.14", False),
+        ("legacy-raw", "10.100.5.11", True),
+        ("nft-raw-ipv6", "2001:db8::100", True),
+        ("nft-raw-ipv6", "2001:db8::101", False),
+    ],
+)
+def test_conntrack_is_kept_from_what_is_for_an_address_only_while_it_is_elsewhere(
+    name: str, address: str, kept: bool
+) -> None:
+    assert passes_untracked(rules(name), ip_address(address)) is kept
+
+
+def test_a_rule_for_a_name_is_for_no_address_that_is_known() -> None:
+    printed = "-A PREROUTING -d vip.example -m addrtype ! --dst-type LOCAL -c 0 0 -j CT --notrack\n"
+    assert not passes_untracked(parse_rules(printed), ip_address("10.100.5.11"))
 
 
 def test_no_rule_is_no_rule() -> None:

@@ -6,13 +6,14 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.fleet import Cluster, Director
+from bot.domain.fleet import Cluster, Director, Snat
 from bot.domain.observed import IpvsDestination, key_of
 from bot.lvs import ipvsadm
 from bot.lvs.agent import emit_test
@@ -107,7 +108,7 @@ def test_ip_vs_is_loaded_before_the_sysctl_that_comes_with_it() -> None:
 
 
 def test_the_snat_rule_is_a_direct_rule_of_firewalld() -> None:
-    [rule] = ET.fromstring(rendered(SITE, SV1)["/etc/firewalld/direct.xml"].encode())
+    rule, _ = ET.fromstring(rendered(SITE, SV1)["/etc/firewalld/direct.xml"].encode())
     assert rule.attrib == {"ipv": "ipv4", "table": "nat", "chain": "POSTROUTING", "priority": "0"}
     assert rule.text == "-m ipvs --vaddr 10.100.5.0/24 -j SNAT --to-source 10.100.0.10"
 
@@ -120,6 +121,28 @@ def test_without_firewalld_a_unit_adds_the_same_rule_before_keepalived_starts() 
     assert f"ExecStop=/usr/sbin/iptables --wait --table nat --delete {rule}\n" in unit
     assert "keepalived.service" in unit
     assert "/etc/firewalld/direct.xml" not in files
+
+
+def test_what_is_for_a_vip_that_is_elsewhere_passes_untracked() -> None:
+    rule = "-d 10.100.5.11 -m addrtype ! --dst-type LOCAL -j CT --notrack"
+    _, direct = ET.fromstring(rendered(SITE, SV1)["/etc/firewalld/direct.xml"].encode())
+    assert direct.attrib == {"ipv": "ipv4", "table": "raw", "chain": "PREROUTING", "priority": "0"}
+    assert direct.text == rule
+    unit = rendered(SITE, SV1, Firewall.IPTABLES)["/etc/systemd/system/lvs-snat.service"]
+    assert f"ExecStart=/usr/sbin/iptables --wait --table raw --append PREROUTING {rule}\n" in unit
+    assert f"ExecStop=/usr/sbin/iptables --wait --table raw --delete PREROUTING {rule}\n" in unit
+
+
+def test_what_is_for_an_address_that_has_no_snat_is_left_alone() -> None:
+    """A director may well be the router of others in the same network, and NAT their connections itself."""
+    unit = rendered(EXOTIC, EXOTIC.directors[0], Firewall.IPTABLES)["/etc/systemd/system/lvs-snat.service"]
+    assert re.findall(r"/usr/sbin/(\S+) --wait --table raw --append PREROUTING -d (\S+)", unit) == [
+        ("ip6tables", "2001:db8::100"),
+        ("ip6tables", "2001:db8::101"),
+    ]
+    elsewhere = replace(SITE, snat=Snat(vaddr=ip_network("10.200.0.0/24")))
+    for firewall in Firewall:
+        assert "notrack" not in str(rendered(elsewhere, SV1, firewall))
 
 
 def test_the_agent_is_told_who_it_is_and_where_to_report() -> None:
@@ -162,6 +185,7 @@ def test_sudoers_allows_what_the_bot_reads_and_no_shell_or_edit() -> None:
         "/usr/sbin/ipvsadm -Lnc",
         "/usr/sbin/ipvsadm -Sn",
         "/usr/sbin/iptables -t nat -S POSTROUTING -v",
+        "/usr/sbin/iptables -t raw -S PREROUTING -v",
     }
     assert "lvsbot ALL=(root) NOPASSWD: LVS_READ, LVS_WEIGHT\n" in text
 
@@ -182,7 +206,8 @@ def test_sudoers_allows_the_self_tests_line_as_the_agents_own_account_and_no_oth
 
 def test_where_the_virtual_addresses_are_ipv6_the_rules_of_ip6tables_may_be_read() -> None:
     text = rendered(EXOTIC, EXOTIC.directors[0])["/etc/sudoers.d/lvsbot"]
-    assert "    /usr/sbin/ip6tables -t nat -S POSTROUTING -v\n" in text
+    assert "    /usr/sbin/ip6tables -t nat -S POSTROUTING -v, \\\n" in text
+    assert "    /usr/sbin/ip6tables -t raw -S PREROUTING -v\n" in text
     assert "/usr/sbin/iptables" not in text
 
 

@@ -1,4 +1,4 @@
-"""What forwarding by NAT needs of a director: two sysctls, the SNAT rule, and that it counts."""
+"""What forwarding by NAT needs of a director: two sysctls, the SNAT rule, that it counts, and what goes with it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,26 @@ def nat_path(look: Look, answer: RollCallAnswer) -> Iterator[Finding]:
     else:
         yield Finding(about=name, looked_at="SNAT rule", judgement=Judgement.OK, found="it is there")
         yield from _counting(look, answer)
+    if look.cluster.snat_addresses:
+        yield _elsewhere(look, name, None if nat is None else nat.untracked)
+
+
+def _elsewhere(look: Look, name: str, untracked: bool | None) -> Finding:
+    """What conntrack makes of packets for a VIP that is not here (docs/decisions, 46)."""
+    what = "packets for a VIP elsewhere"
+    if untracked is None:
+        return unread(name, what, f"Run `sudo -n iptables -t raw -S PREROUTING -v` on {name}.")
+    if untracked:
+        return Finding(about=name, looked_at=what, judgement=Judgement.OK, found="conntrack keeps no entry of them")
+    vips = ", ".join(map(str, look.cluster.snat_addresses))
+    return Finding(
+        about=name,
+        looked_at=what,
+        judgement=Judgement.WARNING,
+        found=f"conntrack keeps an entry of those for {vips}: who tries again from the same port when the VIP comes to "
+        f"{name} gets no answer, for up to 2 min",
+        then=f"`python -m bot render {name}` prints the rule (raw, PREROUTING): add it with firewalld or iptables.",
+    )
 
 
 def _switch(name: str, key: str, on: bool | None) -> Finding:

@@ -34,12 +34,15 @@ class NatPath:
 
     ``conntrack`` is net.ipv4.vs.conntrack (None also where the ip_vs module is not loaded). ``snat`` is whether the
     fleet's SNAT rule is there (None where the fleet asks for none), ``packets`` how many it has counted.
+    ``untracked`` is whether conntrack is kept from what comes for each virtual address while it is elsewhere (None also
+    where nobody asked: only an examination does).
     """
 
     ip_forward: bool | None = None
     conntrack: bool | None = None
     snat: bool | None = None
     packets: int | None = None
+    untracked: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
