@@ -3,7 +3,7 @@ PY := .venv/bin/python
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
 SHELL := /bin/bash
 
-.PHONY: demo test scenarios check unit bench setup setup-tests requirements clean help
+.PHONY: demo test scenarios check pauses bench setup setup-tests requirements clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
@@ -20,6 +20,9 @@ scenarios: setup-tests ## everything that can go wrong at a site, played on real
 check: setup-tests ## style, types, layers and the fast tests
 	@$(MAKE) --no-print-directory static
 	$(PY) -m pytest -m "not lab" $(PYTEST)
+
+pauses: setup-tests ## the fast tests while the event loop stands still now and then: what goes red relies on a quick machine
+	$(PY) -m pytest -p tests.pauses -m "not lab and not browser" $(PYTEST)
 
 .PHONY: static
 static:
