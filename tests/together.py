@@ -1,4 +1,4 @@
-"""``make test``: all tests side by side: what needs no lab takes the time that directors leave over.
+"""``make test``: all that there is to test, as much side by side as each part bears.
 
 Arguments are passed on to every pytest: ``make test PYTEST="-k failover"``.
 """
@@ -19,42 +19,43 @@ NOTHING_CHOSEN = 5  # pytest's exit status where its arguments leave no test
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Commands that run one after the other until one fails. ``spare``: only in time that nothing else wants."""
+    """Commands that run one after the other until one fails."""
 
     name: str
     commands: tuple[tuple[str, ...], ...]
-    spare: bool = False
+
+
+AS_ROOT = () if os.geteuid() == 0 else ("sudo", "-E")
 
 
 def pytest(which: str, name: str, extra: Sequence[str]) -> tuple[str, ...]:
     """The tests that the mark expression *which* names; each run has a cache of its own."""
-    root = () if os.geteuid() == 0 or which.startswith("not") else ("sudo", "-E")
-    return (*root, PYTHON, "-m", "pytest", "-m", which, "-o", f"cache_dir=.pytest_cache/{name}", *extra)
+    return (PYTHON, "-m", "pytest", "-m", which, "-o", f"cache_dir=.pytest_cache/{name}", *extra)
 
 
 def phases(extra: Sequence[str]) -> tuple[tuple[Job, ...], ...]:
     """What there is to do: jobs that go side by side, and those that come when all of them are done.
 
-    Two labs that are busy are too much for two cores, and no quicker. The scenarios tell of seconds that somebody lost,
-    so that what needs no lab has to wait for them; those that are patient leave most of the machine to other tests in a
-    lab, which are in no such hurry.
+    What needs no lab mostly waits, so that four of it take turns on two cores; the lab's image is made meanwhile. The
+    scenarios then have the machine for themselves: they tell of seconds that somebody lost, and a director that gets
+    no processor loses some. Two labs that are busy are too much for two cores, and no quicker; but the scenarios that
+    are patient leave most of the machine to other tests in a lab, which are in no hurry.
     """
-    static = ("make", "--no-print-directory", "static")
+    static = Job(name="static", commands=(("make", "--no-print-directory", "static"),))
+    fast = Job(name="fast", commands=(pytest("not lab", "fast", ("-n", "4", "--dist", "loadfile", *extra)),))
 
     def lab(name: str, which: str) -> Job:
-        return Job(name=name, commands=(pytest(which, name, ("-vv", *extra)),))
+        return Job(name=name, commands=((*AS_ROOT, *pytest(which, name, ("-vv", *extra))),))
 
-    fast = Job(name="fast", commands=(static, pytest("not lab", "fast", extra)), spare=True)
+    def made(command: str) -> tuple[str, ...]:
+        return (*AS_ROOT, PYTHON, "-m", "bot", "lab", command, "--name", "made")
+
+    image = () if extra else (Job(name="image", commands=(made("up"), made("down"))),)
     return (
-        (fast, lab("scenarios", "scenario and not patient")),
+        (static, fast, *image),
+        (lab("scenarios", "scenario and not patient"),),
         (lab("patient", "patient"), lab("lab", "lab and not scenario")),
     )
-
-
-def leave_the_rest() -> None:
-    """Let this process run only when no other wants the processor (sched(7), SCHED_IDLE)."""
-    os.nice(19)
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def gist(lines: Sequence[str]) -> tuple[str, ...]:
@@ -74,7 +75,6 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> tuple[str, ...
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=1 << 24,
-            preexec_fn=leave_the_rest if job.spare else None,
         )
         assert process.stdout is not None
         try:
