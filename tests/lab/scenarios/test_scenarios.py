@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import OutageMeasured, RollCallTaken, VrrpState, VrrpStateChanged
+from bot.domain.events import HealthChanged, OutageMeasured, RollCallTaken, VrrpState, VrrpStateChanged
+from bot.domain.health import Outcome
 from bot.domain.incidents import Incident, Kind
 from bot.flows.chronicle import World, fold
 from bot.local.lab.lab import Lab
@@ -20,7 +21,7 @@ from bot.settings import load_fleet
 from tests.lab.client import VIP
 from tests.lab.conftest import FLEET
 from tests.lab.scenarios.catalogue import EVERY
-from tests.lab.scenarios.stage import staged
+from tests.lab.scenarios.stage import Stage, staged
 from tests.lab.scenarios.timeline import Scenario, Story, play
 from tests.lab.work import CHANNEL, Work, loaded, words_of
 
@@ -170,16 +171,53 @@ async def check_split_brain(work: Work, scenario: Scenario) -> None:
     raise AssertionError("no two looks have found two holders")
 
 
+TRIES = 3
+
+
+async def before_the_play(stage: Stage) -> list[str]:
+    """What befell the site before anything was done to it, by the bots' own stories.
+
+    A machine that is busy with something else while guests wake and bots start can keep a director from its processor
+    for a second. Clients feel that, and the bots are right to tell of it. It has to be what their probes have measured:
+    a story of anything else would have come out of nothing.
+    """
+    found = []
+    for work in stage.bots:
+        health = [e for e in await work.events("HealthChanged") if isinstance(e, HealthChanged)]
+        failed = any(e.real_server is None and e.outcome is Outcome.UNHEALTHY for e in health)
+        failed |= bool(await outages_measured(work))
+        for incident in await incidents(work):
+            story = f"{incident.kind.value} {incident.subject}"
+            assert failed, f"{work.directory}: {story}, and nothing had been done, nor did any probe fail"
+            found.append(story)
+    return found
+
+
+async def perform(scenario: Scenario, stage: Stage) -> None:
+    """Play *scenario* on *stage*, and see that it was told as what it is."""
+    async with AsyncExitStack() as stack:
+        requests: list[dict[str, Any]] = []
+        if scenario.measured:
+            client = loaded(stage.calm, VIP, rate=RATE, patience=PATIENCE_S)
+            requests = await stack.enter_async_context(client)
+        await play(scenario, stage)
+        await asyncio.gather(*(until_told(work, scenario, details=work is stage.calm) for work in stage.bots))
+    check_outage(stage.calm, scenario, requests)
+    await check_failover(stage.calm, scenario)
+    await check_split_brain(stage.calm, scenario)
+
+
 @pytest.mark.parametrize("scenario", [s for s in EVERY if s.stories is not None], ids=lambda scenario: scenario.name)
-async def test_it_is_told_as_exactly_its_stories(site: Lab, tmp_path: Path, scenario: Scenario) -> None:
-    async with staged(site, tmp_path, both=scenario.both, roll_call=scenario.roll_call) as stage:
-        async with AsyncExitStack() as stack:
-            requests: list[dict[str, Any]] = []
-            if scenario.measured:
-                client = loaded(stage.calm, VIP, rate=RATE, patience=PATIENCE_S)
-                requests = await stack.enter_async_context(client)
-            await play(scenario, stage)
-            await asyncio.gather(*(until_told(work, scenario, details=work is stage.calm) for work in stage.bots))
-        check_outage(stage.calm, scenario, requests)
-        await check_failover(stage.calm, scenario)
-        await check_split_brain(stage.calm, scenario)
+async def test_it_is_told_as_exactly_its_stories(
+    site: Lab, tmp_path: Path, scenario: Scenario, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(1, TRIES + 1):
+        where = tmp_path / str(number)
+        async with staged(site, where, both=scenario.both, roll_call=scenario.roll_call) as stage:
+            happened = await before_the_play(stage)
+            if not happened:
+                return await perform(scenario, stage)
+        with capsys.disabled():
+            print(f"\n{scenario.name}: not begun, for the site had stood still: {happened}")
+        await asyncio.to_thread(site.fresh)
+    pytest.fail(f"the site does not come to rest, {TRIES} times in a row: {happened}")
