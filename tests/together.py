@@ -34,12 +34,16 @@ def pytest(which: str, name: str, extra: Sequence[str]) -> tuple[str, ...]:
     return (PYTHON, "-m", "pytest", "-m", which, "-o", f"cache_dir=.pytest_cache/{name}", *extra)
 
 
-def phases(extra: Sequence[str]) -> tuple[tuple[Job, ...], ...]:
-    """What there is to do: jobs that go side by side, and those that come when all of them are done.
+Lane = tuple[Job, ...]
 
-    What needs no lab takes the time that a lab leaves over, beside tests in a lab that are in no hurry. The scenarios
-    are: they tell of seconds that somebody lost, and a director that gets no processor loses some. So they have the
-    machine for themselves, but for those that mostly wait: these are played beside them, in a lab of their own.
+
+def phases(extra: Sequence[str]) -> tuple[tuple[Lane, ...], ...]:
+    """What there is to do: lanes that go side by side, each one job after the other, and those that come after them.
+
+    What needs no lab takes the time that a lab leaves over, beside tests in a lab that are in no hurry; the scenarios
+    that mostly wait follow it there. All others tell of seconds that somebody lost, and a director that gets no
+    processor loses some. So they have the machine for themselves: a second lab beside them, even one that asks for
+    little, is too much for two cores.
     """
     static = ("make", "--no-print-directory", "static")
     tests = pytest("not lab", "fast", ("-n", "3", "--dist", "loadfile", *extra))
@@ -47,9 +51,10 @@ def phases(extra: Sequence[str]) -> tuple[tuple[Job, ...], ...]:
     def lab(name: str, which: str) -> Job:
         return Job(name=name, commands=((*AS_ROOT, *pytest(which, name, ("-vv", *extra))),))
 
+    fast = Job(name="fast", commands=(static, tests), spare=True)
     return (
-        (Job(name="fast", commands=(static, tests), spare=True), lab("lab", "lab and not scenario")),
-        (lab("patient", "patient"), lab("scenarios", "scenario and not patient")),
+        ((fast, lab("patient", "patient")), (lab("lab", "lab and not scenario"),)),
+        ((lab("scenarios", "scenario and not patient"),),),
     )
 
 
@@ -99,15 +104,18 @@ async def main(extra: Sequence[str]) -> int:
     """Run all jobs and say of each line whose it is; 1 if one failed."""
     began = time.monotonic()
     chosen = phases(extra)
-    width = max(len(job.name) for phase in chosen for job in phase)
+    width = max(len(job.name) for phase in chosen for lane in phase for job in lane)
     results: dict[str, tuple[str, ...] | None] = {}
 
     def say(name: str, line: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {name:<{width}} | {line}", flush=True)
 
+    async def follow(lane: Lane) -> None:
+        for job in lane:
+            results[job.name] = await carry_out(job, say)
+
     for phase in chosen:
-        done = await asyncio.gather(*(carry_out(job, say) for job in phase))
-        results |= {job.name: wrong for job, wrong in zip(phase, done, strict=True)}
+        await asyncio.gather(*(follow(lane) for lane in phase))
     # Whoever sees only the end of it sees what failed, also in the job that was done first.
     for name, wrong in results.items():
         for line in wrong or ():
