@@ -217,15 +217,10 @@ async def look_at_rule(shell: RemoteShell, cluster: Cluster, director: Director)
     It is a step of its own because it takes root, and an answer must not wait for that. Never raises for what the
     director does.
     """
-    if cluster.snat is None:
+    snat = cluster.snat
+    if snat is None:
         return None
-    question = rules_of(cluster.snat)
-    try:
-        # Patiently: a deadline that passes costs the connection, and the next answer would have to wait for a new one.
-        return rule_in(await run(shell, director, question.argv, sudo=question.sudo), cluster.snat)
-    except (ShellError, CommandFailed, Unreadable) as error:
-        log.debug("the SNAT rule was not read", director=director.name, why=str(error))
-        return None
+    return await _read_rules(shell, director, rules_of(snat), lambda printed: rule_in(printed, snat))
 
 
 async def _passes_untracked(shell: RemoteShell, cluster: Cluster, director: Director) -> bool | None:
@@ -233,10 +228,16 @@ async def _passes_untracked(shell: RemoteShell, cluster: Cluster, director: Dire
     if cluster.snat is None or not cluster.snat_addresses:
         return None
     question = first_rules_of(cluster.snat)
+    return await _read_rules(shell, director, question, lambda printed: untracked_in(printed, cluster))
+
+
+async def _read_rules(shell: RemoteShell, director: Director, question: Question, read: Callable[[str], T]) -> T | None:
+    """What *read* makes of the rules that *director* prints; None where there are none to be read."""
     try:
-        return untracked_in(await run(shell, director, question.argv, sudo=question.sudo), cluster)
+        # Patiently: a deadline that passes costs the connection, and the next answer would have to wait for a new one.
+        return read(await run(shell, director, question.argv, sudo=question.sudo))
     except (ShellError, CommandFailed, Unreadable) as error:
-        log.debug("the rules before conntrack were not read", director=director.name, why=str(error))
+        log.debug("the rules were not read", director=director.name, asked=question.argv, why=str(error))
         return None
 
 
