@@ -41,7 +41,8 @@ def _elsewhere(look: Look, name: str, untracked: bool | None) -> Finding:
     """What conntrack makes of packets for a VIP that is not here (docs/decisions, 46)."""
     what = "packets for a VIP elsewhere"
     if untracked is None:
-        return unread(name, what, f"Run `sudo -n iptables -t raw -S PREROUTING -v` on {name}.")
+        tool = "ip6tables" if look.cluster.snat_addresses[0].version == 6 else "iptables"
+        return unread(name, what, f"Run `sudo -n {tool} -t raw -S PREROUTING -v` on {name}.")
     if untracked:
         return Finding(about=name, looked_at=what, judgement=Judgement.OK, found="conntrack keeps no entry of them")
     vips = ", ".join(map(str, look.cluster.snat_addresses))
@@ -50,7 +51,7 @@ def _elsewhere(look: Look, name: str, untracked: bool | None) -> Finding:
         looked_at=what,
         judgement=Judgement.WARNING,
         found=f"conntrack keeps an entry of those for {vips}: who tries again from the same port when the VIP comes to "
-        f"{name} gets no answer, for up to 2 min",
+        f"{name} gets no answer while that entry lasts (120 s from the last try, unless set otherwise)",
         then=f"`python -m bot render {name}` prints the rule (raw, PREROUTING): add it with firewalld or iptables.",
     )
 

@@ -178,8 +178,8 @@ async def before_the_play(stage: Stage) -> list[str]:
     """What befell the site before anything was done to it, by the bots' own stories.
 
     A machine that is busy with something else while guests wake and bots start can keep a director from its processor
-    for a second. Clients feel that, and the bots are right to tell of it. It has to be what their probes have measured:
-    a story of anything else would have come out of nothing.
+    for a second. Clients feel that, and the bots are right to tell of it. It has to be of a VIP that was unreachable,
+    as their probes measured: a story of anything else would have come out of nothing.
     """
     found = []
     for work in stage.bots:
@@ -188,7 +188,8 @@ async def before_the_play(stage: Stage) -> list[str]:
         failed |= bool(await outages_measured(work))
         for incident in await incidents(work):
             story = f"{incident.kind.value} {incident.subject}"
-            assert failed, f"{work.directory}: {story}, and nothing had been done, nor did any probe fail"
+            excused = failed and incident.kind is Kind.VIP_UNREACHABLE
+            assert excused, f"{work.directory}: {story}, and nothing had been done (a probe failed: {failed})"
             found.append(story)
     return found
 
