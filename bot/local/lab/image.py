@@ -52,7 +52,7 @@ MASKED = (
     *("sys-kernel-config.mount", "sys-fs-fuse-connections.mount", "proc-sys-fs-binfmt_misc.automount"),
     *("modprobe@configfs.service", "modprobe@drm.service", "modprobe@fuse.service", "modprobe@efi_pstore.service"),
     *("modprobe@loop.service", "modprobe@dm_mod.service", "systemd-remount-fs.service", "systemd-sysusers.service"),
-    *("e2scrub_reap.service", "ipvsadm.service", "nftables.service"),
+    *("e2scrub_reap.service", "ipvsadm.service", "nftables.service", "systemd-journald-audit.socket"),
 )
 
 HOOKS = (
@@ -61,6 +61,9 @@ HOOKS = (
     f'chroot "$1" useradd --uid {AGENT_UID} --user-group --system --home-dir / --shell /usr/sbin/nologin lvs-agent',
     f'chroot "$1" systemctl mask --quiet {shlex.join(MASKED)}',
     'chroot "$1" systemctl set-default --quiet multi-user.target',
+    # The journal would have the kernel audit every command otherwise (journald.conf(5)).
+    'mkdir -p "$1"/etc/systemd/journald.conf.d',
+    "printf '[Journal]\\nAudit=no\\n' >\"$1\"/etc/systemd/journald.conf.d/lab.conf",
     'rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/etc/ssh/ssh_host_* "$1"/etc/nginx/sites-enabled/default',
     'rm -f "$1"/etc/resolv.conf "$1"/etc/hostname "$1"/etc/machine-id; touch "$1"/etc/machine-id',
 )
