@@ -29,6 +29,12 @@ KERNEL_ARGUMENTS = (
 )
 
 
+# What emulation is slow at, and no director needs: page tables of five levels, a change of mode for each copy to or
+# from a process, copies byte by byte (erms), registers of 32 bytes to save with each change of process.
+LACKING = ("la57", "smap", "smep", "umip", "pku", "erms", "xsave", "avx", "avx2")
+EMULATED = ",".join(("max", *(f"{feature}=off" for feature in LACKING)))
+
+
 def accelerator() -> tuple[str, ...]:
     """QEMU's options for the processor: KVM only where it is real.
 
@@ -41,7 +47,7 @@ def accelerator() -> tuple[str, ...]:
             return ("-accel", "kvm", "-cpu", "host")
     except OSError:
         pass  # no such device, or not for us: emulation works everywhere
-    return ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max")
+    return ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", EMULATED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
