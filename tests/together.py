@@ -6,6 +6,7 @@ Arguments are passed on to every pytest: ``make test PYTEST="-k failover"``.
 from __future__ import annotations
 
 import asyncio
+import compileall
 import os
 import sys
 import time
@@ -114,6 +115,8 @@ async def main(extra: Sequence[str]) -> int:
         for job in lane:
             results[job.name] = await carry_out(job, say)
 
+    # Some hundred processes of the bot are started: where PYTHONDONTWRITEBYTECODE is set, each would do this again.
+    compileall.compile_dir("bot", quiet=1)
     for phase in chosen:
         await asyncio.gather(*(follow(lane) for lane in phase))
     # Whoever sees only the end of it sees what failed, also in the job that was done first.
