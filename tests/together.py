@@ -6,13 +6,13 @@ Arguments are passed on to every pytest: ``make test PYTEST="-k failover"``.
 from __future__ import annotations
 
 import asyncio
-import compileall
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 PYTHON = sys.executable
 NOTHING_CHOSEN = 5  # pytest's exit status where its arguments leave no test
@@ -27,6 +27,8 @@ class Job:
     spare: bool = False
 
 
+# Where it is set, each pytest would compile all tests, and each process of the bot all of the bot.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 AS_ROOT = () if os.geteuid() == 0 else ("sudo", "-E")
 
 
@@ -42,19 +44,23 @@ def phases(extra: Sequence[str]) -> tuple[tuple[Lane, ...], ...]:
     """What there is to do: lanes that go side by side, each one job after the other, and those that come after them.
 
     What needs no lab takes the time that a lab leaves over, beside tests in a lab that are in no hurry; the scenarios
-    that mostly wait follow it there. All others tell of seconds that somebody lost, and a director that gets no
-    processor loses some. So they have the machine for themselves: a second lab beside them, even one that asks for
-    little, is too much for two cores.
+    that mostly wait follow it there, in two labs. All others tell of seconds that somebody lost, and a director that
+    gets no processor loses some. So they have the machine for themselves: a second lab beside them, even one that asks
+    for little, is too much for two cores.
     """
     static = ("make", "--no-print-directory", "static")
     tests = pytest("not lab", "fast", ("-n", "3", "--dist", "loadfile", *extra))
 
-    def lab(name: str, which: str) -> Job:
-        return Job(name=name, commands=((*AS_ROOT, *pytest(which, name, ("-vv", *extra))),))
+    # To look for them elsewhere takes ten seconds. Whoever says where to look means that.
+    at_home = () if any(Path(word.partition("::")[0]).exists() for word in extra) else ("tests/lab",)
+
+    def lab(name: str, which: str, *how: str) -> Job:
+        return Job(name=name, commands=((*AS_ROOT, *pytest(which, name, ("-vv", *how, *extra, *at_home))),))
 
     fast = Job(name="fast", commands=(static, tests), spare=True)
+    patient = lab("patient", "patient", "-n", "2")
     return (
-        ((fast, lab("patient", "patient")), (lab("lab", "lab and not scenario"),)),
+        ((fast, patient), (lab("lab", "lab and not scenario"),)),
         ((lab("scenarios", "scenario and not patient"),),),
     )
 
@@ -82,6 +88,7 @@ async def carry_out(job: Job, say: Callable[[str, str], None]) -> tuple[str, ...
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=1 << 24,
+            env=ENVIRONMENT,
             preexec_fn=leave_the_rest if job.spare else None,
         )
         assert process.stdout is not None
@@ -115,8 +122,6 @@ async def main(extra: Sequence[str]) -> int:
         for job in lane:
             results[job.name] = await carry_out(job, say)
 
-    # Some hundred processes of the bot are started: where PYTHONDONTWRITEBYTECODE is set, each would do this again.
-    compileall.compile_dir("bot", quiet=1)
     for phase in chosen:
         await asyncio.gather(*(follow(lane) for lane in phase))
     # Whoever sees only the end of it sees what failed, also in the job that was done first.

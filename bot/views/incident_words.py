@@ -9,7 +9,7 @@ from bot.domain.deeds import Deed
 from bot.domain.events import OutageMeasured, Sense
 from bot.domain.incidents import Cause, Incident, Kind, Matter, Trouble
 from bot.domain.incidents.joining import LOST_QUORUM
-from bot.domain.incidents.kinds import PRECEDENCE, primary
+from bot.domain.incidents.kinds import PLACES, primary
 from bot.domain.incidents.notes import INSERTED
 from bot.domain.moments import moment
 from bot.domain.troubles import OF_DIRECTORS
@@ -97,7 +97,7 @@ def _still(incident: Incident, left: Iterable[Trouble]) -> tuple[str, ...]:
     unknown = OF_DIRECTORS | {Matter.AGENT}  # of a director that has died, nothing more is known than that
     told = sorted(
         (t for t in left if t.matter in _STILL and not (t.matter in unknown and t.subject in lost)),
-        key=lambda t: (PRECEDENCE.index(t.matter), t),
+        key=lambda t: (PLACES[t.matter], t),
     )
     return tuple(_STILL[t.matter].format(about=t.subject, new=incident.new_master) for t in told)
 

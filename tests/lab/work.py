@@ -18,6 +18,7 @@ from bot.adapters.journal import open_journal
 from bot.domain.events import Event, Recorded, RollCallTaken
 from bot.local.lab.lab import Lab
 from bot.local.slack import StandIn
+from tests.lab.ready import Forked, Ready
 
 T = TypeVar("T")
 CHANNEL = "C0SITE"
@@ -32,8 +33,9 @@ class Work:
     slack: StandIn
     directory: Path
     config: Path
+    ready: Ready | None = None
     lives: int = 0
-    bot: asyncio.subprocess.Process | None = None
+    bot: asyncio.subprocess.Process | Forked | None = None
     _log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,9 +57,12 @@ class Work:
     async def start(self, *program: str, settled: bool = True) -> None:
         """Start the bot and wait until it is connected and, if wanted, has asked every director once."""
         module = program or ("bot", "run", "--config", str(self.config))
-        argv = self.lab.ops_argv([sys.executable, "-m", *module])
-        with self._log.open("ab") as log:
-            self.bot = await asyncio.create_subprocess_exec(*argv, env=self.environment, stderr=log)
+        if self.ready is not None and not program:
+            self.bot = await self.ready.start(module, self.environment, self._log)
+        else:
+            argv = self.lab.ops_argv([sys.executable, "-m", *module])
+            with self._log.open("ab") as log:
+                self.bot = await asyncio.create_subprocess_exec(*argv, env=self.environment, stderr=log)
         self.lives += 1
         if settled:
             await self.until(lambda: self.slack.connected, "the bot is connected")
@@ -233,8 +238,12 @@ async def at_work(
     mode: str = "socket",
     start: bool = True,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ready: Ready | None = None,
 ) -> AsyncIterator[Work]:
-    """A bot at work on *lab* until the block ends. *settings*: what is to be different in its bot.yaml, by section."""
+    """A bot at work on *lab* until the block ends. *settings*: what is to be different in its bot.yaml, by section.
+
+    *ready*: what it is started by; without it, as people start it.
+    """
     inside = lab.socket_in_ops("127.0.0.1", 0)
     async with StandIn(port=inside.getsockname()[1], sockets=[inside]) as slack:
         config = lab.write_bot_config(directory, slack_base_url=slack.base_url)
@@ -242,7 +251,7 @@ async def at_work(
         for section, keys in {"slack": {"mode": mode}, **(settings or {})}.items():
             written[section] = {**written.get(section, {}), **keys}
         config.write_text(json.dumps(written))
-        work = Work(lab=lab, slack=slack, directory=directory, config=config)
+        work = Work(lab=lab, slack=slack, directory=directory, config=config, ready=ready)
         try:
             if start:
                 await work.start()

@@ -33,6 +33,7 @@ PRECEDENCE = (
     Matter.STREAM,
     Matter.SENSE,
 )
+PLACES = {matter: place for place, matter in enumerate(PRECEDENCE)}
 # What a restart puts right: it is the story then, and not the short move that the restart makes.
 CURED = frozenset({Matter.PROCESS, Matter.TABLE, Matter.CHECKER, Matter.NAT})
 # What clients feel, and where it stands before a move that was made because of it.
@@ -93,7 +94,9 @@ CLEAR_AT_ONCE = frozenset(
 
 def primary(incident: Incident) -> Trouble | None:
     """The trouble that *incident* is called by; None for one that has none yet."""
-    return min(incident.seen, key=lambda t: (_rank(t.matter, incident), t), default=None)
+    if len(incident.seen) < 2:
+        return next(iter(incident.seen), None)
+    return min(incident.seen, key=lambda t: (_rank(t.matter, incident), t))
 
 
 def is_minor(incident: Incident) -> bool:
@@ -110,13 +113,13 @@ def is_felt_only(incident: Incident) -> bool:
 def _rank(matter: Matter, incident: Incident) -> float:
     """Where *matter* stands among the causes. A move that somebody meant is the cure of what was wrong before."""
     if incident.cause in PLANNED and matter in CURED:
-        return PRECEDENCE.index(Matter.ROLE) - 0.5
+        return PLACES[Matter.ROLE] - 0.5
     if matter in FELT and _was_moved_for(matter, incident):
-        return PRECEDENCE.index(Matter.ROLE) - FELT[matter]
+        return PLACES[Matter.ROLE] - FELT[matter]
     if matter is Matter.VIP and not any(t.matter is Matter.VIP for t in incident.troubles):
         # Until keepalived has taken a dead real server out, some clients fail: that was its effect, and is over.
-        return PRECEDENCE.index(Matter.REAL_SERVER) + 0.5
-    return PRECEDENCE.index(matter)
+        return PLACES[Matter.REAL_SERVER] + 0.5
+    return PLACES[matter]
 
 
 def _was_moved_for(matter: Matter, incident: Incident) -> bool:

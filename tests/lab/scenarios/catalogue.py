@@ -581,9 +581,9 @@ MOVED_THEN_DOWN = Scenario(
 
 # Those that mostly wait come first: what needs no lab runs beside them.
 EVERY = (
-    FLAPPING,
     SLACK_AWAY,
     WEBHOOK_AWAY,
+    FLAPPING,
     CLEAN_STOP,
     KEEPALIVED_KILLED,
     GUEST_KILLED,

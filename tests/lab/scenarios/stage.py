@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bot.domain.events import RollCallTaken
 from bot.local.lab.lab import Lab
+from tests.lab.ready import Ready
 from tests.lab.scenarios.relay import Relay, relaying
 from tests.lab.work import Work, at_work
 
@@ -53,13 +54,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(lab: Lab, directory: Path, *, both: bool = True, roll_call: str = ROLL_CALL) -> AsyncIterator[Stage]:
-    """Bots at work on *lab*, with their files under *directory*, until the block ends."""
+async def staged(
+    lab: Lab, directory: Path, *, both: bool = True, roll_call: str = ROLL_CALL, ready: Ready | None = None
+) -> AsyncIterator[Stage]:
+    """Bots at work on *lab*, started by *ready* and with their files under *directory*, until the block ends."""
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(relaying(lab, PORTS[: 1 + both]))
         works = [
             await stack.enter_async_context(
-                at_work(lab, directory / str(port), start=False, settings=settings(port, roll_call))
+                at_work(lab, directory / str(port), start=False, settings=settings(port, roll_call), ready=ready)
             )
             for port in PORTS[: 1 + both]
         ]

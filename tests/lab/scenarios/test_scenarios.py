@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import sys
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ from bot.local.lab.lab import Lab
 from bot.settings import load_fleet
 from tests.lab.client import VIP
 from tests.lab.conftest import FLEET
+from tests.lab.ready import Ready
 from tests.lab.scenarios.catalogue import EVERY
 from tests.lab.scenarios.stage import Stage, staged
 from tests.lab.scenarios.timeline import Scenario, Story, play
@@ -208,17 +211,26 @@ async def perform(scenario: Scenario, stage: Stage) -> None:
     await check_split_brain(stage.calm, scenario)
 
 
+@pytest.fixture(scope="session")
+def ready(lab: Lab) -> Iterator[Ready]:
+    """What starts the bots of this test run."""
+    found = Ready(lab)
+    yield found
+    found.close()
+
+
 @pytest.mark.parametrize("scenario", [s for s in EVERY if s.stories is not None], ids=lambda scenario: scenario.name)
 async def test_it_is_told_as_exactly_its_stories(
-    site: Lab, tmp_path: Path, scenario: Scenario, capsys: pytest.CaptureFixture[str]
+    site: Lab, ready: Ready, tmp_path: Path, scenario: Scenario, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(1, TRIES + 1):
         where = tmp_path / str(number)
-        async with staged(site, where, both=scenario.both, roll_call=scenario.roll_call) as stage:
+        async with staged(site, where, both=scenario.both, roll_call=scenario.roll_call, ready=ready) as stage:
             happened = await before_the_play(stage)
             if not happened:
                 return await perform(scenario, stage)
         with capsys.disabled():
-            print(f"\n{scenario.name}: not begun, for the site had stood still: {happened}")
+            # What a worker of xdist prints is lost, and what it says to its standard error is not.
+            print(f"\n{scenario.name}: not begun, for the site had stood still: {happened}", file=sys.stderr)
         await asyncio.to_thread(site.fresh)
     pytest.fail(f"the site does not come to rest, {TRIES} times in a row: {happened}")
