@@ -5,25 +5,24 @@ Everything after that is a bot's own: its process, environment and log, and what
 bot start it as people do, with ``python -m bot run``.
 
 Both ends are here: :class:`Ready` in the tests, :func:`serve` in the process in ``ops``. They speak lines of JSON: one
-with what to start; answers with a process id, and with its exit status when it has ended.
+with what to start and a number of its own; answers with that number and a process id, and with its exit status when it
+has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from queue import SimpleQueue
-
-from bot.local.lab.lab import Lab
 
 
 class Forked:
@@ -57,25 +56,29 @@ class Forked:
 
 
 class Ready:
-    """The process in ``ops`` of one lab. Not to be used by two threads at once."""
+    """The process that forks. Several tasks may start bots by it at once.
 
-    def __init__(self, lab: Lab) -> None:
-        argv = lab.ops_argv([sys.executable, "-m", "tests.lab.ready"])
+    *inside* makes a command line one that runs where the bots are to run: a lab's ``ops_argv``.
+    """
+
+    def __init__(self, inside: Callable[[Sequence[str]], list[str]]) -> None:
+        argv = inside([sys.executable, "-m", "tests.lab.ready"])
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._started: SimpleQueue[int | None] = SimpleQueue()
+        self._asked: dict[int, Future[Forked]] = {}
         self._running: dict[int, Future[int]] = {}
+        self._numbers = itertools.count()
         self._listening = threading.Thread(target=self._listen, daemon=True)
         self._listening.start()
 
     async def start(self, argv: Sequence[str], environment: Mapping[str, str], log: Path) -> Forked:
         """A bot with the command line *argv*, which writes its log to the end of *log*."""
         assert self._process.stdin is not None
-        wanted = {"argv": list(argv), "environment": dict(environment), "log": str(log)}
+        number = next(self._numbers)
+        started = self._asked[number] = Future[Forked]()
+        wanted = {"number": number, "argv": list(argv), "environment": dict(environment), "log": str(log)}
         self._process.stdin.write(json.dumps(wanted) + "\n")
         self._process.stdin.flush()
-        pid = await asyncio.to_thread(self._started.get)
-        assert pid is not None, f"what starts the bots has ended: {self._process.wait()}"
-        return Forked(pid, self._running[pid])
+        return await asyncio.shield(asyncio.wrap_future(started))
 
     def close(self) -> None:
         """End it, and with it what it has started."""
@@ -93,11 +96,13 @@ class Ready:
             if "status" in said:
                 self._running.pop(said["pid"]).set_result(said["status"])
             else:
-                self._running[said["pid"]] = Future()
-                self._started.put(said["pid"])
-        self._started.put(None)
-        for ended in self._running.values():
-            ended.set_exception(RuntimeError("what starts the bots has ended, and knows no exit status"))
+                ended = self._running[said["pid"]] = Future()
+                self._asked.pop(said["number"]).set_result(Forked(said["pid"], ended))
+        gone = RuntimeError("what starts the bots has ended")
+        for asked in self._asked.values():
+            asked.set_exception(gone)
+        for running in self._running.values():
+            running.set_exception(gone)
 
 
 def serve() -> None:
@@ -121,6 +126,7 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, reap)
     for line in sys.stdin:
         wanted = json.loads(line)
+        number = wanted.pop("number")
         # One that ended at once would be told of before it was told that it has begun.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()
@@ -129,7 +135,7 @@ def serve() -> None:
             bot.cli.main()
             return
         running.add(pid)
-        say(pid=pid)
+        say(number=number, pid=pid)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     for pid in tuple(running):
         with contextlib.suppress(ProcessLookupError):

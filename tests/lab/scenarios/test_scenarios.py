@@ -214,7 +214,7 @@ async def perform(scenario: Scenario, stage: Stage) -> None:
 @pytest.fixture(scope="session")
 def ready(lab: Lab) -> Iterator[Ready]:
     """What starts the bots of this test run."""
-    found = Ready(lab)
+    found = Ready(lab.ops_argv)
     yield found
     found.close()
 
