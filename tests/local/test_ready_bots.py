@@ -75,5 +75,11 @@ async def test_the_one_that_is_killed_is_the_one_that_was_meant(ready: Ready, tm
 async def test_what_still_runs_ends_with_it(ready: Ready, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "bot.yaml")
     left = await ready.start(["bot", "check", "--config", str(tmp_path / "bot.yaml")], os.environ, tmp_path / "log")
-    ready.close()
-    assert not Path(f"/proc/{left.pid}").exists() or "Z" in Path(f"/proc/{left.pid}/stat").read_text()
+    ended = os.pidfd_open(left.pid)
+    try:
+        ready.close()
+        watched = select.poll()
+        watched.register(ended, select.POLLIN)
+        assert watched.poll(10_000), "it still runs"  # pidfd_open(2): readable when it has ended
+    finally:
+        os.close(ended)
