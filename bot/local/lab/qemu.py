@@ -23,8 +23,10 @@ QEMU = "qemu-system-x86_64"
 COMM = QEMU[:15]  # what proc_pid_comm(5) leaves of it
 MEMORY = "384M"
 # Not audit=0: sudo and sshd then ask for the audit socket, and the kernel starts a modprobe for it, each time.
+# norandmaps: QEMU translates code anew wherever it stands at another virtual address, and by that each program each
+# time that it is started.
 KERNEL_ARGUMENTS = (
-    "console=ttyS0 quiet panic=-1 mitigations=off nokaslr apparmor=0 tsc=reliable net.ifnames=0 "
+    "console=ttyS0 quiet panic=-1 mitigations=off nokaslr norandmaps apparmor=0 tsc=reliable net.ifnames=0 "
     "systemd.show_status=0 systemd.log_level=warning"
 )
 
