@@ -94,7 +94,9 @@ def _is_settled(work: Work, incident: Incident, event: RollCallTaken) -> bool:
         case Matter.VIP:
             return bool(incident.why)
         case Matter.AGENT:
-            return event.answer(first.subject) is not None
+            # One that spoke since is about to be heard again: it sends what it has kept before its heartbeat.
+            spoke = work.situation.spoke_after(first.subject, incident.opened_at)
+            return event.answer(first.subject) is not None and not spoke
         case Matter.DIRECTOR | Matter.BLIND:
             known = work.situation.answers.get(first.subject)
             return known is not None and (known.tries > 1 or known.answer.refused)
