@@ -66,6 +66,7 @@ ROLL_CALL_HOLD = timedelta(seconds=5)  # how long a claim waits for a roll call 
 HOST_HOLD = timedelta(seconds=15)  # how long a real server waits for word of the director that it lives inside of
 LOST_HOLD = timedelta(seconds=15)  # how long a director that is silent alone is asked again before it counts as lost
 AGENT_HOLD = timedelta(seconds=30)  # a dead director may take that long to be found lost; an agent alone is no hurry
+HEARTBEAT_HOLD = timedelta(seconds=10)  # two heartbeats: how long a director can answer before its agent is heard
 STREAM_HOLD = timedelta(seconds=20)  # how long a missed event waits for word that its agent is silent
 DIFFERENCE_HOLD = timedelta(seconds=12)  # how long what nothing was said of waits for the word that is on its way
 TAKEN_OUT = timedelta(seconds=15)  # how long clients of a VIP may feel a real server that has just died

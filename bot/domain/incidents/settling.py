@@ -8,7 +8,7 @@ from bot.domain.copies import replace
 from bot.domain.events import RollCallTaken
 from bot.domain.fleet import VrrpInstance
 from bot.domain.incidents.causes import cause_of, fresh, restorable, why_away, why_unreachable
-from bot.domain.incidents.kinds import CLEAR_AT_ONCE, named, primary
+from bot.domain.incidents.kinds import CLEAR_AT_ONCE, HEARTBEAT_HOLD, named, primary
 from bot.domain.incidents.story import Cause, Incident, Kind, Stage
 from bot.domain.incidents.work import Work
 from bot.domain.situation import LATE
@@ -24,6 +24,8 @@ def settle(work: Work, event: RollCallTaken) -> None:
             incident = _examine(work, incident, work.cluster.vrrp_instance(incident.instance), event)
         if not incident.settled and _is_settled(work, incident, event):
             work.put(replace(incident, settled=True))
+        elif _is_of_an_agent_alone(incident, event):
+            work.put(replace(incident, hold_until=min(incident.hold_until, event.asked_at + HEARTBEAT_HOLD)))
     for incident in [i for i in work.by_id.values() if i.cause is Cause.AWAITED and i.resolved_at is not None]:
         _answered_at_last(work, incident, event)
     for incident in [i for i in work.by_id.values() if i.kind is Kind.DIRECTOR_LOST and i.cause is Cause.UNKNOWN]:
@@ -93,10 +95,6 @@ def _is_settled(work: Work, incident: Incident, event: RollCallTaken) -> bool:
             return all(_heard_since(work, d, incident.opened_at) for d in _explainers(work, incident))
         case Matter.VIP:
             return bool(incident.why)
-        case Matter.AGENT:
-            # One that spoke since is about to be heard again: it sends what it has kept before its heartbeat.
-            spoke = work.situation.spoke_after(first.subject, incident.opened_at)
-            return event.answer(first.subject) is not None and not spoke
         case Matter.DIRECTOR | Matter.BLIND:
             known = work.situation.answers.get(first.subject)
             return known is not None and (known.tries > 1 or known.answer.refused)
@@ -104,6 +102,16 @@ def _is_settled(work: Work, incident: Incident, event: RollCallTaken) -> bool:
             return event.answer(first.subject) is not None or first.matter is Matter.ADDRESS
         case _:
             return first.matter in CLEAR_AT_ONCE
+
+
+def _is_of_an_agent_alone(incident: Incident, event: RollCallTaken) -> bool:
+    """Whether all that is wrong is an agent that is silent, and its director answered when asked since.
+
+    One that was cut off for a moment answers before its agent's next heartbeat has come.
+    """
+    first = primary(incident)
+    alone = first is not None and first.matter is Matter.AGENT and event.answer(first.subject) is not None
+    return alone and event.asked_at >= incident.opened_at
 
 
 def _heard_since(work: Work, director: str, at: datetime) -> bool:

@@ -197,11 +197,6 @@ class Situation:
         weights = [weight for name, _, weight in answer.weights if name == service]
         return bool(weights) and not any(weights)
 
-    def spoke_after(self, director: str, at: datetime) -> bool:
-        """Whether a word of *director*'s keepalived came in after *at*, whenever it was said."""
-        words = (c for (name, _), c in self.claims.items() if name == director and not c.observed)
-        return any(claim.at > at for claim in words)
-
     def shut_out(self, director: str) -> bool:
         """Whether *director* lives and does not let the bot in: it refused, or it was heard since it was first asked.
 
