@@ -11,10 +11,10 @@ help:            ## this list
 demo: setup      ## a whole site on this machine: real directors, the Slack stand-in and the bot; prints one URL
 	@$(ROOT) $(PY) -m bot demo
 
-test: setup-tests ## style, types, layers and every test, the lab's and the scenarios included: 25 to 32 minutes from nothing, by the machine
+test: setup-tests ## style, types, layers and every test, the lab's and the scenarios included: 21 to 25 minutes from nothing, by the machine
 	@$(PY) -m tests.together $(PYTEST)
 
-scenarios: setup-tests ## everything that can go wrong at a site, played on real directors with two bots: some 15 minutes
+scenarios: setup-tests ## everything that can go wrong at a site, played on real directors with two bots: some 16 minutes
 	$(ROOT) $(PY) -m pytest -m scenario $(PYTEST)
 
 check: setup-tests ## style, types, layers and the fast tests
