@@ -100,13 +100,13 @@ def outage_told(shown: str) -> tuple[float, float]:
 
 def outage_seen(requests: list[dict[str, Any]]) -> tuple[float, float]:
     """The least and the most that the longest outage lasted, in seconds, as a client's requests bound it."""
-    requests = sorted(requests, key=lambda request: request["at"])
+    requests = sorted(requests, key=lambda request: request["began"])
     bounds = [(0.0, 0.0)]
     for answered, run in itertools.groupby(requests, key=lambda request: request["error"] is None):
         if not answered:
-            failed = [request["at"] for request in run]
-            before = max((r["at"] for r in requests if r["at"] < failed[0]), default=failed[0])
-            after = min((r["at"] for r in requests if r["at"] > failed[-1]), default=failed[-1])
+            failed = [request["began"] for request in run]
+            before = max((r["began"] for r in requests if r["began"] < failed[0]), default=failed[0])
+            after = min((r["began"] for r in requests if r["began"] > failed[-1]), default=failed[-1])
             bounds.append((failed[-1] - failed[0], after - before))
     return max(bounds)
 
