@@ -55,6 +55,7 @@ class Outage:
 
     ``last_good_at`` is None when no good probe had been seen before it. Times are starts of probes. ``good`` is how
     many good ones there were among the failed, where several short runs are told as one (:func:`gather`).
+    ``set_ahead_s``: the clock was set ahead by that many seconds in it, see :func:`moved`.
     """
 
     probe: str
@@ -64,6 +65,7 @@ class Outage:
     first_good_at: datetime
     failed: int
     good: int = 0
+    set_ahead_s: float = 0.0
 
     @property
     def at_least_s(self) -> float:
@@ -84,7 +86,8 @@ class HealthState:
 
     ``verdict`` is the health after rise and fall. The latest measurements were ``run_length`` times ``run`` in a row,
     the first started at ``run_since``; after them ``blind`` could not be made, the first started at ``blind_since``.
-    ``failed`` probes since the last good one started between ``first_bad_at`` and ``last_bad_at``.
+    ``failed`` probes since the last good one started between ``first_bad_at`` and ``last_bad_at``. Since that good one
+    the clock was set ahead by ``set_ahead_s``.
     """
 
     verdict: Outcome | None = None
@@ -97,6 +100,7 @@ class HealthState:
     first_bad_at: datetime | None = None
     last_bad_at: datetime | None = None
     failed: int = 0
+    set_ahead_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +142,9 @@ def _count_measured(state: HealthState, result: ProbeResult) -> HealthState:
         blind_since=None,
     )
     if result.outcome is Outcome.HEALTHY:
-        return replace(counted, last_good_at=result.started_at, first_bad_at=None, last_bad_at=None, failed=0)
+        return replace(
+            counted, last_good_at=result.started_at, first_bad_at=None, last_bad_at=None, failed=0, set_ahead_s=0.0
+        )
     first_bad_at = state.first_bad_at or result.started_at
     return replace(counted, first_bad_at=first_bad_at, last_bad_at=result.started_at, failed=state.failed + 1)
 
@@ -172,6 +178,7 @@ def _outage(state: HealthState, good: ProbeResult) -> Outage | None:
         last_bad_at=state.last_bad_at,
         first_good_at=good.started_at,
         failed=state.failed,
+        set_ahead_s=state.set_ahead_s,
     )
 
 
@@ -193,9 +200,14 @@ T = TypeVar("T", HealthState, "Gathered", Outage)
 def moved(state: T, by: timedelta) -> T:
     """*state* as it would be, had the clock always been *by* so much ahead.
 
-    An outage in which the clock was set would otherwise last too long, or less than nothing.
+    An outage in which the clock was set would otherwise last too long, or less than nothing. How long it lasted is what
+    the machine itself has counted. That is all there is to know where a wrong clock was set right; but a machine that
+    was made to stand still (a snapshot, a move to another host) has counted nothing meanwhile, and its clock is set
+    ahead afterwards. The two look the same from inside, so what may be missing is kept as ``set_ahead_s``.
     """
     moved_: dict[str, Any] = {}
+    if isinstance(state, HealthState):
+        moved_["set_ahead_s"] = state.set_ahead_s + max(by.total_seconds(), 0.0)
     for name in (each.name for each in fields(state)):
         value = getattr(state, name)
         if isinstance(value, datetime):
@@ -255,6 +267,7 @@ def _together(first: Outage, second: Outage, good: int) -> Outage:
         first_good_at=second.first_good_at,
         failed=first.failed + second.failed,
         good=first.good + good + second.good,
+        set_ahead_s=first.set_ahead_s + second.set_ahead_s,
     )
 
 

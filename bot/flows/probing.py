@@ -126,6 +126,7 @@ class Watch:
             first_good_at=outage.first_good_at,
             failed=outage.failed,
             good=outage.good,
+            set_ahead_s=outage.set_ahead_s,
         )
 
 

@@ -237,4 +237,5 @@ def _outage(measured: OutageMeasured) -> dict[str, Any]:
         "first_good_at": measured.first_good_at.isoformat(),
         "failed": measured.failed,
         "good": measured.good,
+        "set_ahead_s": measured.set_ahead_s,
     }

@@ -149,14 +149,16 @@ def _came_and_went(measured: Iterable[OutageMeasured]) -> str:
 
 def _bounds(measured: list[OutageMeasured]) -> str:
     probes = plural(sum(m.failed for m in measured), "failed probe")
+    ahead = max(m.set_ahead_s for m in measured)
+    longer = f"; up to {span(ahead)} longer, for the bot's clock was set ahead by that much in it" if ahead else ""
     bounded = [m for m in measured if m.last_good_at is not None]
     if not bounded:
         least = max((m.last_bad_at - m.first_bad_at).total_seconds() for m in measured)
-        return f"at least {span(least)} ({probes})"
+        return f"at least {span(least)} ({probes}{longer})"
     least, most = _common(bounded)
     if most < least:
         least, most = min((_common([m]) for m in bounded), key=lambda bounds: bounds[1] - bounds[0])
-    return f"{span((least + most) / 2)} ± {span(max((most - least) / 2, FINEST_S))} ({probes})"
+    return f"{span((least + most) / 2)} ± {span(max((most - least) / 2, FINEST_S))} ({probes}{longer})"
 
 
 def _common(measured: list[OutageMeasured]) -> tuple[float, float]:

@@ -194,6 +194,27 @@ async def test_a_clock_that_is_set_during_an_outage_makes_it_no_longer_and_no_sh
     assert (outage.last_bad_at - outage.first_bad_at).total_seconds() == 1.75
     assert outage.last_good_at is not None
     assert (outage.first_good_at - outage.last_good_at).total_seconds() == 2.25
+    assert outage.set_ahead_s == max(set_by, 0.0), "a machine that stood still, whose clock was set ahead, counted less"
+
+
+async def test_a_clock_that_was_set_before_an_outage_has_nothing_to_do_with_it() -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD)
+    trial.prober.set_by = 60.0
+    await trial.see(GOOD, *[BAD] * 4, GOOD)
+    outage = trial.pages.events[-1]
+    assert isinstance(outage, OutageMeasured)
+    assert outage.set_ahead_s == 0.0
+
+
+async def test_a_clock_that_is_set_between_a_good_probe_and_a_failed_one_is_told() -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD)
+    trial.prober.set_by = 60.0
+    await trial.see(*[BAD] * 4, GOOD)
+    outage = trial.pages.events[-1]
+    assert isinstance(outage, OutageMeasured)
+    assert outage.set_ahead_s == 60.0
 
 
 async def test_a_clock_that_is_set_back_keeps_no_short_outage_waiting() -> None:

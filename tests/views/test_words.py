@@ -94,6 +94,14 @@ def test_without_a_good_probe_before_only_the_least_is_known() -> None:
     assert outage(measured("http", None, 1, 3, 3.25)) == "at least 2.0 s (4 failed probes)"
 
 
+def test_what_a_machine_that_stood_still_can_have_missed_is_told() -> None:
+    paused = replace(measured("http", 0, 0.25, 3.25, 3.5), set_ahead_s=6.7)
+    longer = "4 failed probes; up to 6.7 s longer, for the bot's clock was set ahead by that much in it"
+    assert outage(paused) == f"3.2 s ± 0.2 s ({longer})"
+    began = replace(measured("http", None, 1, 3, 3.25), set_ahead_s=6.7)
+    assert outage(began) == f"at least 2.0 s ({longer})"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.06, "60 ms"), (3.24, "3.2 s"), (60, "1 min"), (125, "2 min 5 s"), (7260, "2 h 1 min")],

@@ -28,7 +28,8 @@ class OutageMeasured:
     """A run of failed probes ended with a good one: what the bot's own probes can say of an outage, and how exactly.
 
     It lasted at least from ``first_bad_at`` to ``last_bad_at`` and at most from ``last_good_at`` to ``first_good_at``.
-    Where there were ``good`` probes among the ``failed``, it came and went in that time.
+    Where there were ``good`` probes among the ``failed``, it came and went in that time. Seconds by which the bot's
+    clock was set ahead in it are ``set_ahead_s``: if the bot's machine stood still then, it lasted that much longer.
     """
 
     cluster: str
@@ -40,6 +41,7 @@ class OutageMeasured:
     first_good_at: datetime
     failed: int
     good: int = 0
+    set_ahead_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
