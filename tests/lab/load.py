@@ -12,11 +12,13 @@ import signal
 import sys
 import time
 
+from bot.adapters.source_ports import SourcePorts
+
 PATIENCE = 10.0
 REQUEST = b"GET / HTTP/1.0\r\nHost: www.site.test\r\n\r\n"
 
 
-async def ask(address: str, patience: float) -> dict[str, object]:
+async def ask(address: str, patience: float, sources: SourcePorts) -> dict[str, object]:
     """One request on a connection of its own: when it began, who answered after how long, or what went wrong.
 
     ``at`` is by the clock on the wall, ``began`` by one that nobody sets: how far two requests are apart is known by
@@ -26,7 +28,7 @@ async def ask(address: str, patience: float) -> dict[str, object]:
     asked = {"at": at, "began": began}
     try:
         async with asyncio.timeout(patience):
-            reader, writer = await asyncio.open_connection(address, 80)
+            reader, writer = await sources.opened(asyncio.open_connection, address, 80)
             writer.write(REQUEST)
             answer = await reader.read()
             writer.close()
@@ -44,9 +46,10 @@ async def main(address: str, rate: float, seconds: float, patience: float = PATI
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     end = time.monotonic() + seconds
     asked: set[asyncio.Task[None]] = set()
+    sources = SourcePorts()
 
     async def tell() -> None:
-        print(json.dumps(await ask(address, patience)), flush=True)
+        print(json.dumps(await ask(address, patience, sources)), flush=True)
 
     while not stop.is_set() and time.monotonic() < end:
         task = asyncio.create_task(tell())

@@ -15,6 +15,7 @@ import dns.rdatatype
 
 from bot.adapters.prober.stage import Stage
 from bot.adapters.prober.verdict import Verdict, healthy, unhealthy, unmeasured
+from bot.adapters.source_ports import SourcePorts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Question:
     expect_answer: str | None
 
 
-async def resolve(address: str, port: int, question: Question, stage: Stage) -> Verdict:
+async def resolve(address: str, port: int, question: Question, stage: Stage, sources: SourcePorts) -> Verdict:
     """Ask the server at *address* and judge its answer. Raises OSError when the network fails."""
     try:
         query = dns.message.make_query(question.name, question.kind)
@@ -35,7 +36,7 @@ async def resolve(address: str, port: int, question: Question, stage: Stage) -> 
         return unmeasured(f"not a DNS question: {question.name} {question.kind}: {error}")
     exchange = _over_tcp if question.over_tcp else _over_udp
     try:
-        answer = await exchange(address, port, query, stage)
+        answer = await exchange(address, port, query, stage, sources)
     except dns.exception.DNSException as error:
         return unhealthy(f"not a DNS answer: {error}")
     except asyncio.IncompleteReadError as error:
@@ -43,14 +44,13 @@ async def resolve(address: str, port: int, question: Question, stage: Stage) -> 
     return _judge(answer, question)
 
 
-async def _over_udp(address: str, port: int, query: dns.message.Message, stage: Stage) -> dns.message.Message:
+async def _over_udp(
+    address: str, port: int, query: dns.message.Message, stage: Stage, sources: SourcePorts
+) -> dns.message.Message:
     stage.doing = "sending the DNS query"
     loop = asyncio.get_running_loop()
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
-        # Connected, so that the kernel lets nobody else answer and reports a closed port (udp(7)).
-        await loop.sock_connect(sock, (address, port))
+    # Connected, so that the kernel lets nobody else answer and reports a closed port (udp(7)).
+    with await sources.connected(address, port, socket.SOCK_DGRAM) as sock:
         await loop.sock_sendall(sock, query.to_wire())
         stage.doing = "waiting for the DNS answer"
         while True:
@@ -59,9 +59,11 @@ async def _over_udp(address: str, port: int, query: dns.message.Message, stage: 
                 return dns.message.from_wire(data, ignore_trailing=True)
 
 
-async def _over_tcp(address: str, port: int, query: dns.message.Message, stage: Stage) -> dns.message.Message:
+async def _over_tcp(
+    address: str, port: int, query: dns.message.Message, stage: Stage, sources: SourcePorts
+) -> dns.message.Message:
     stage.doing = "connecting"
-    reader, writer = await asyncio.open_connection(address, port)
+    reader, writer = await sources.opened(asyncio.open_connection, address, port)
     try:
         wire = query.to_wire()
         writer.write(struct.pack("!H", len(wire)) + wire)

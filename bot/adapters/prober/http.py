@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from bot.adapters.prober.stage import Stage
 from bot.adapters.prober.verdict import Verdict, healthy, unhealthy
+from bot.adapters.source_ports import SourcePorts
 
 MAX_HEAD = 32 * 1024
 MAX_BODY = 256 * 1024
@@ -40,13 +42,14 @@ class Question:
         ).encode()
 
 
-async def get(address: str, port: int, question: Question, stage: Stage) -> Verdict:
+async def get(address: str, port: int, question: Question, stage: Stage, sources: SourcePorts) -> Verdict:
     """Ask, read the answer to its end, judge it. Raises OSError when the connection fails."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Verdict] = loop.create_future()
     request = question.request(address, port)
     stage.doing = "connecting"
-    transport, _ = await loop.create_connection(lambda: _Exchange(request, question, done), address, port)
+    opening = partial(loop.create_connection, lambda: _Exchange(request, question, done))
+    transport, _ = await sources.opened(opening, address, port)
     stage.doing = "waiting for the HTTP answer"
     try:
         return await done

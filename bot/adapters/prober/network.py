@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from bot.adapters.prober import dns, http, icmp, tcp, tls
 from bot.adapters.prober.stage import Stage
 from bot.adapters.prober.verdict import Verdict, of_error, unhealthy, unmeasured
+from bot.adapters.source_ports import SourcePorts
 from bot.domain.fleet import Probe, ProbeKind, Protocol
 from bot.domain.health import ProbeResult
 
@@ -25,11 +26,15 @@ class NetworkProber:
     """Measures over real sockets (implements ``bot.flows.ports.Prober``).
 
     ``trust`` makes what TLS certificates are verified against; by default the host's own certificate authorities.
+    ``sources`` makes the sockets, each from a port of its own.
     """
 
-    def __init__(self, *, trust: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> None:
+    def __init__(
+        self, *, trust: Callable[[], ssl.SSLContext] = ssl.create_default_context, sources: SourcePorts | None = None
+    ) -> None:
         self._trust = trust
         self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._sources = sources or SourcePorts()
 
     async def measure(self, probe: Probe) -> ProbeResult:
         """The outcome of one question (see ``Prober.measure``); never raises, except when it is cancelled."""
@@ -66,11 +71,11 @@ class NetworkProber:
             return unmeasured(f"the probe {probe.name} has no port: give it one in the fleet file")
         match probe.kind:
             case ProbeKind.HTTP:
-                return await http.get(address, probe.port, _http_question(probe), stage)
+                return await http.get(address, probe.port, _http_question(probe), stage, self._sources)
             case ProbeKind.TCP:
-                return await tcp.connect(address, probe.port, stage)
+                return await tcp.connect(address, probe.port, stage, self._sources)
             case ProbeKind.DNS:
-                return await dns.resolve(address, probe.port, _dns_question(probe), stage)
+                return await dns.resolve(address, probe.port, _dns_question(probe), stage, self._sources)
             case ProbeKind.TLS:
                 return await tls.expiry(
                     address,
@@ -79,6 +84,7 @@ class NetworkProber:
                     least_days=probe.expiry_days,
                     trust=await self._context(check_name=probe.server_name is not None),
                     stage=stage,
+                    sources=self._sources,
                 )
 
     async def _context(self, *, check_name: bool) -> ssl.SSLContext:

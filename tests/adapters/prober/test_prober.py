@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -32,6 +32,7 @@ from bot.adapters.prober import NetworkProber
 from bot.adapters.prober.http import Answer, Question, dechunk
 from bot.adapters.prober.icmp import checksum
 from bot.adapters.prober.verdict import of_error
+from bot.adapters.source_ports import TRIES, SourcePorts
 from bot.domain.fleet import Probe, ProbeKind, Protocol
 from bot.domain.health import Outcome, ProbeResult
 
@@ -271,6 +272,69 @@ async def test_the_start_is_taken_before_the_first_packet_and_the_latency_until_
     assert found.began is not None
     assert began <= found.began <= began + (after - before).total_seconds() + 0.005
     assert found.started_at + timedelta(seconds=found.latency_s) <= after + timedelta(milliseconds=5)
+
+
+# --- source ports ---------------------------------------------------------------------------------------------------
+
+
+class Noted(SourcePorts):
+    """Source ports that remember which ones they gave."""
+
+    def __init__(self, ports: Sequence[int] | None = None) -> None:
+        super().__init__(ports)
+        self.given: list[int] = []
+
+    def _turns(self, to: int) -> Iterator[int]:
+        for port in super()._turns(to):
+            self.given.append(port)
+            yield port
+
+
+QUESTIONS = (
+    (ProbeKind.HTTP, Protocol.TCP),
+    (ProbeKind.TCP, Protocol.TCP),
+    (ProbeKind.TLS, Protocol.TCP),
+    (ProbeKind.DNS, Protocol.TCP),
+    (ProbeKind.DNS, Protocol.UDP),
+)
+
+
+@pytest.mark.parametrize(("kind", "protocol"), QUESTIONS)
+async def test_every_question_comes_from_the_port_whose_turn_it_is(kind: ProbeKind, protocol: Protocol) -> None:
+    sources = Noted()
+    assert await asked_from(kind, protocol, sources) == sources.given[-1]
+
+
+@pytest.mark.parametrize(("kind", "protocol"), QUESTIONS)
+async def test_a_source_port_that_somebody_has_is_passed_over(kind: ProbeKind, protocol: Protocol) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM if protocol is Protocol.UDP else socket.SOCK_STREAM) as other:
+        other.bind((LOOPBACK, 0))
+        taken = other.getsockname()[1]
+        sources = Noted([taken])
+        assert await asked_from(kind, protocol, sources) != taken
+    assert sources.given == [taken] * TRIES
+
+
+async def asked_from(kind: ProbeKind, protocol: Protocol, sources: SourcePorts) -> int:
+    """The port that a question comes from."""
+    seen: list[int] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("peername")[1])
+        writer.transport.abort()
+
+    prober = NetworkProber(sources=sources)
+    if protocol is Protocol.UDP:
+        with socket.socket(type=socket.SOCK_DGRAM) as asked:
+            asked.bind((LOOPBACK, 0))
+            await measure(probe(kind, asked.getsockname()[1], protocol=protocol, query="x.test", timeout=0.1), prober)
+            return int(asked.recvfrom(512, socket.MSG_DONTWAIT)[1][1])  # it has come before the timeout
+    async with server(note) as port:
+        await measure(probe(kind, port, protocol=protocol, query="x.test"), prober)
+        async with asyncio.timeout(5):
+            while not seen:
+                await asyncio.sleep(0.01)
+    return seen[0]
 
 
 # --- DNS ------------------------------------------------------------------------------------------------------------
