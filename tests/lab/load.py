@@ -15,6 +15,8 @@ import time
 from bot.adapters.source_ports import SourcePorts
 
 PATIENCE = 10.0
+OWN_PORTS = range(10_000, 32_000)
+"""None that a bot on the same host may take: neither shall find the VIP dead by what the other one left there."""
 REQUEST = b"GET / HTTP/1.0\r\nHost: www.site.test\r\n\r\n"
 
 
@@ -46,7 +48,7 @@ async def main(address: str, rate: float, seconds: float, patience: float = PATI
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     end = time.monotonic() + seconds
     asked: set[asyncio.Task[None]] = set()
-    sources = SourcePorts()
+    sources = SourcePorts(OWN_PORTS)
 
     async def tell() -> None:
         print(json.dumps(await ask(address, patience, sources)), flush=True)
