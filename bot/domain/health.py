@@ -206,7 +206,7 @@ def moved(state: T, by: timedelta) -> T:
     ahead afterwards. The two look the same from inside, so what may be missing is kept as ``set_ahead_s``.
     """
     moved_: dict[str, Any] = {}
-    if isinstance(state, HealthState):
+    if not isinstance(state, Outage):  # whether it goes on after this is known by what follows
         moved_["set_ahead_s"] = state.set_ahead_s + max(by.total_seconds(), 0.0)
     for name in (each.name for each in fields(state)):
         value = getattr(state, name)
@@ -228,12 +228,13 @@ GATHERED = timedelta(seconds=60)
 class Gathered:
     """Short outages that are not told yet. ``ended_at`` is when the last one ended, told or not.
 
-    ``good`` counts the good probes since.
+    ``good`` counts the good probes since, ``set_ahead_s`` by how much the clock was set ahead since (:func:`moved`).
     """
 
     outage: Outage | None = None
     ended_at: datetime | None = None
     good: int = 0
+    set_ahead_s: float = 0.0
 
 
 def gather(
@@ -254,20 +255,20 @@ def gather(
     if not soon or outage.failed >= fall:
         before = (gathered.outage,) if gathered.outage is not None else ()
         return Gathered(ended_at=outage.first_good_at), (*before, outage)
-    together = outage if gathered.outage is None else _together(gathered.outage, outage, gathered.good)
+    together = outage if gathered.outage is None else _together(gathered, gathered.outage, outage)
     if together.first_good_at - together.first_bad_at >= GATHERED:
         return Gathered(ended_at=outage.first_good_at), (together,)
     return Gathered(outage=together, ended_at=outage.first_good_at, good=1), ()
 
 
-def _together(first: Outage, second: Outage, good: int) -> Outage:
+def _together(between: Gathered, first: Outage, second: Outage) -> Outage:
     return replace(
         first,
         last_bad_at=second.last_bad_at,
         first_good_at=second.first_good_at,
         failed=first.failed + second.failed,
-        good=first.good + good + second.good,
-        set_ahead_s=first.set_ahead_s + second.set_ahead_s,
+        good=first.good + between.good + second.good,
+        set_ahead_s=first.set_ahead_s + between.set_ahead_s + second.set_ahead_s,
     )
 
 

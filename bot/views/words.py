@@ -144,13 +144,19 @@ def _came_and_went(measured: Iterable[OutageMeasured]) -> str:
     every = list(measured)
     failed, good = sum(m.failed for m in every), sum(m.good for m in every)
     lasted = max(m.last_bad_at for m in every) - min(m.first_bad_at for m in every)
-    return f"{failed} of {failed + good} probes within {span(lasted.total_seconds())}"
+    words = f"{failed} of {failed + good} probes within {span(lasted.total_seconds())}"
+    return f"{words} ({longer})" if (longer := _longer(every)) else words
+
+
+def _longer(measured: Iterable[OutageMeasured]) -> str:
+    """By how much a machine that stood still can have missed the end of it; empty where the clock was not set ahead."""
+    ahead = max(m.set_ahead_s for m in measured)
+    return f"up to {span(ahead)} longer, for the bot's clock was set ahead by that much in it" if ahead else ""
 
 
 def _bounds(measured: list[OutageMeasured]) -> str:
     probes = plural(sum(m.failed for m in measured), "failed probe")
-    ahead = max(m.set_ahead_s for m in measured)
-    longer = f"; up to {span(ahead)} longer, for the bot's clock was set ahead by that much in it" if ahead else ""
+    longer = f"; {longer}" if (longer := _longer(measured)) else ""
     bounded = [m for m in measured if m.last_good_at is not None]
     if not bounded:
         least = max((m.last_bad_at - m.first_bad_at).total_seconds() for m in measured)

@@ -217,6 +217,19 @@ async def test_a_clock_that_is_set_between_a_good_probe_and_a_failed_one_is_told
     assert outage.set_ahead_s == 60.0
 
 
+@pytest.mark.parametrize(("set_by", "told"), [(6.0, 6.0), (-6.0, 0.0)])
+async def test_a_clock_that_is_set_while_an_outage_comes_and_goes_is_told(set_by: float, told: float) -> None:
+    trial = Trial()
+    await trial.see(GOOD, GOOD, *[BAD, GOOD] * 3)
+    trial.prober.set_by = set_by
+    await trial.see(*[GOOD] * 2, *[BAD, GOOD] * 3)
+    trial.prober.set_by = set_by + 60.0
+    await trial.see(*[GOOD] * 41)
+    outage = trial.pages.events[-1]
+    assert isinstance(outage, OutageMeasured)
+    assert (outage.failed, outage.set_ahead_s) == (5, told), "and what was after its end is none of it"
+
+
 async def test_a_clock_that_is_set_back_keeps_no_short_outage_waiting() -> None:
     trial = Trial()
     await trial.see(GOOD, GOOD, *[BAD, GOOD] * 4)

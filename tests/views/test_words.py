@@ -100,6 +100,10 @@ def test_what_a_machine_that_stood_still_can_have_missed_is_told() -> None:
     assert outage(paused) == f"3.2 s ± 0.2 s ({longer})"
     began = replace(measured("http", None, 1, 3, 3.25), set_ahead_s=6.7)
     assert outage(began) == f"at least 2.0 s ({longer})"
+    flicker = replace(measured("http", 0, 0.25, 4.25, 4.5, failed=9), good=8, set_ahead_s=6.7)
+    assert outage(flicker) == (
+        "9 of 17 probes within 4.0 s (up to 6.7 s longer, for the bot's clock was set ahead by that much in it)"
+    )
 
 
 @pytest.mark.parametrize(
