@@ -42,18 +42,18 @@ class SourcePorts:
         random.Random().shuffle(self._order)  # noqa: S311 - no secret; seeded anew, also where a process was forked
         self._turn = 0
 
-    async def opened(self, opening: Callable[..., Awaitable[T]], address: str, port: int, **more: object) -> T:
+    async def opened(self, opening: Callable[..., Awaitable[T]], address: str, port: int) -> T:
         """What *opening* gives for *port* at *address*, an IP address, and a ``local_addr``.
 
-        *opening* is the loop's ``create_connection``, with its protocol, or ``asyncio.open_connection``, either with
-        *more*: they cost less than a socket that is handed to them. Raises OSError where that fails.
+        *opening* is the loop's ``create_connection``, with its protocol, or ``asyncio.open_connection``: they cost less
+        than a socket that is handed to them. Raises OSError where that fails.
         """
         for source in self._turns(port):
             try:
-                return await opening(address, port, local_addr=(_anywhere(address), source), **more)
+                return await opening(address, port, local_addr=(_anywhere(address), source))
             except OSError as error:
                 _pass_over(error)
-        return await opening(address, port, **more)
+        return await opening(address, port)
 
     async def connected(self, address: str, port: int, kind: socket.SocketKind) -> socket.socket:
         """A socket that is connected to *port* at *address*, an IP address; raises OSError where that fails."""
